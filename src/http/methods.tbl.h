@@ -1,0 +1,23 @@
+/* X(identifier, text): the methods known by number (RFC 9110 §9.3, RFC 5789, RFC 4918 and common use).
+ * A method that is a valid token but not in this table is METHOD_OTHER. At most 30 rows: a set of
+ * methods is a 32-bit mask with bit `1 << number`. */
+X(GET, "GET")
+X(HEAD, "HEAD")
+X(POST, "POST")
+X(PUT, "PUT")
+X(DELETE, "DELETE")
+X(PATCH, "PATCH")
+X(OPTIONS, "OPTIONS")
+X(CONNECT, "CONNECT")
+X(TRACE, "TRACE")
+X(PURGE, "PURGE")
+X(PROPFIND, "PROPFIND")
+X(PROPPATCH, "PROPPATCH")
+X(MKCOL, "MKCOL")
+X(COPY, "COPY")
+X(MOVE, "MOVE")
+X(LOCK, "LOCK")
+X(UNLOCK, "UNLOCK")
+X(REPORT, "REPORT")
+X(SEARCH, "SEARCH")
+X(QUERY, "QUERY")
