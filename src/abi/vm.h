@@ -1,0 +1,46 @@
+/* Starting Lua: the only door from the processes to the scripts. Each function makes one LuaJIT state, runs one module of
+ * lua/moongate in it and comes back when that has ended. vm.c is the only file that includes lua.h. */
+#pragma once
+#include "gate/stats.h"
+
+/* What the command line said; strings are the caller's for the whole run. */
+struct vm_options {
+    const char *command;      /* "run", "serve", "proxy", "check", "routes" */
+    const char *file;         /* config or app for run, check, routes */
+    const char *const *arguments; /* further words: the folder of serve, ADDR and UPSTREAM… of proxy */
+    int argument_count;
+    const char *const *listen; /* --listen, replaces the config's */
+    int listen_count;
+    const char *workers;      /* --workers: "auto" or a number; NULL: the config's */
+    const char *name;         /* --name; NULL: from the file */
+    int debug, json, watch;
+};
+
+/* What a worker is born with. */
+struct vm_worker_boot {
+    const struct vm_options *options;
+    uint32_t number;          /* of the worker slot, from 0 */
+    uint32_t first;           /* runs the once-per-instance start hooks */
+    const int *listeners;     /* listening sockets of this slot, in the order of the plan */
+    uint32_t listener_count;
+    int control;              /* SOCK_SEQPACKET to the master: struct control_message both ways (gate/control.h) */
+    int access_log, error_log; /* descriptors, -1: none */
+    struct mg_stats *stats;
+};
+
+/* Evaluates the candidate: writes the plan (below) to `out`, problems to standard error. Exit code: 0, or 1 with problems printed.
+ * Runs user code: call it in a child that can be killed.
+ *
+ * Plan: lines "key value", in any order:
+ *   name site            listen HOST:PORT | [V6]:PORT | :PORT | unix:/path     (one line each, in order)
+ *   workers 2            drain_ms 30000        once 1 (there are once-hooks)
+ *   access_log off | - | /path        access_format combined | json        error_log - | /path
+ *   route N text         (names of routes, for messages)
+ *   end                  (last line: a plan without it is not whole) */
+int vm_plan(const struct vm_options *options, int out);
+/* Runs a worker until it ends. Exit code. */
+int vm_worker(const struct vm_worker_boot *boot);
+/* Runs lua/moongate/cli_<command>.lua (check, routes, explain). Exit code. */
+int vm_command(const struct vm_options *options);
+/* Flavour and version of the LuaJIT built in, for `version`. */
+const char *vm_version(void);

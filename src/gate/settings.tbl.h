@@ -1,0 +1,18 @@
+/* X(field, config key, kind, default, least, most, what it is and what happens beyond it)
+ * Every limit of a worker, once: the struct that C reads, the schema and defaults that the config knows, and the
+ * documentation. Kinds: BYTES ("16k"), MS ("300ms", "10s"), COUNT. */
+X(line_bytes, "limits.line", BYTES, 8192, 64, 61440, "longest request line; beyond it 414")
+X(head_bytes, "limits.head", BYTES, 16384, 128, 61440, "longest request head; beyond it 431")
+X(field_count, "limits.fields", COUNT, 100, 1, 128, "most field lines of a request; beyond it 431")
+X(body_bytes, "limits.body", BYTES, 1048576, 0, 1e15, "longest request body unless the route says otherwise; beyond it 413")
+X(head_ms, "limits.head_time", MS, 10000, 10, 3.6e6, "from the first byte of a request to the end of its head; beyond it 408")
+X(body_ms, "limits.body_time", MS, 30000, 10, 3.6e6, "between two pieces of a request body; beyond it 408")
+X(idle_ms, "limits.idle", MS, 60000, 10, 8.64e7, "a connection without a request; then it is closed")
+X(write_ms, "limits.write_stall", MS, 30000, 10, 3.6e6, "a client takes nothing of an answer that is waiting; then the connection is reset")
+X(linger_ms, "limits.linger", MS, 2000, 0, 60000, "reading on after an error answer, so that the client can read it")
+X(pipeline, "limits.pipeline", COUNT, 64, 1, 64, "requests of one connection running at once; beyond it reading pauses")
+X(connections, "limits.connections", COUNT, 10000, 8, 1e6, "connections of one worker; beyond it accepting pauses")
+X(requests, "limits.requests", COUNT, 4096, 16, 65536, "requests of one worker running at once; beyond it 503")
+X(buffer_bytes, "limits.buffers", BYTES, 134217728, 1048576, 4e9, "memory of one worker for output and kept input; beyond it reading pauses or 503")
+X(unread_bytes, "limits.unread", BYTES, 262144, 0, 1e9, "of a body that no handler read, this much is read and dropped; beyond it the connection is closed")
+X(window_bytes, "limits.window", BYTES, 65536, 4096, 16777216, "bytes of one stream waiting to be sent before its writer waits")

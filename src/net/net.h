@@ -1,0 +1,119 @@
+/* The engine: operations go down, completions come up as events. One per worker, used by one thread.
+ * It moves bytes and keeps time; it does not know what bytes mean. Only this room knows which kernel interface does the work.
+ *
+ *   for (;;) { net_turn(net, 1); while (net_event_next(net, &event)) …; }
+ *
+ * net_turn submits everything asked for since the last turn in one system call, sleeps until something is due, and records
+ * what completed. Work on events happens afterwards; what that work asks for leaves with the next turn. */
+#pragma once
+#include "base/slice.h"
+
+struct net;
+struct sockaddr;
+
+enum net_role { ROLE_CLIENT, ROLE_UPSTREAM };
+
+enum net_event_kind {
+    NET_NONE,
+    NET_ACCEPTED,  /* a client connection is open; owner = listener number until conn_own() */
+    NET_CONNECTED, /* conn_connect() succeeded */
+    NET_BYTES,     /* bytes/count arrived; lent until the next net_event_next() */
+    NET_END,       /* the peer will send no more (half-close); sending still works */
+    NET_DRAINED,   /* conn_notify_drained(): the output queue has fallen to the mark asked for */
+    NET_TIMEOUT,   /* the connection's deadline has passed (conn_deadline) */
+    NET_FAILED,    /* result = -errno: connecting, receiving or sending failed; close it */
+    NET_CLOSED,    /* nothing of this connection is in the kernel any more; its number is free after this event */
+    NET_TIMER,     /* a timer is due: user, token */
+    NET_DONE,      /* net_read/net_write ended: result, user, token */
+    NET_READY,     /* a watched descriptor is readable: user */
+};
+
+struct net_event {
+    uint8_t kind, role;
+    uint32_t conn;   /* number of the connection */
+    uint32_t owner;  /* what conn_own() or conn_connect() said */
+    int32_t result;
+    uint32_t count;
+    const char *bytes;
+    uint32_t user;
+    double token;
+};
+
+struct net_options {
+    uint32_t connections;   /* clients and upstreams together; beyond it accepting pauses and conn_connect gives -EMFILE */
+    uint32_t buffer_bytes;  /* bound of all output blocks and kept input, in bytes */
+    uint32_t lent_buffers;  /* entries of the provided-buffer ring, a power of two; 0: chosen */
+    uint32_t lent_bytes;    /* size of each; 0: 4096 */
+    uint32_t timers;        /* bound of running timers */
+};
+
+/* NULL on failure, with a sentence for the user (cause and fix) in ret_message. */
+struct net *net_new(const struct net_options *options, char *ret_message, uint32_t message_bytes);
+void net_free(struct net *net);
+
+/* ---- the turn ---- */
+/* Sends what is queued, sleeps (`wait` 0: does not) until the next completion or timer, records events. 0 or -errno. */
+int net_turn(struct net *net, int wait);
+/* Next recorded event; 0 when there is none. Gives back the buffer that the last one lent. */
+int net_event_next(struct net *net, struct net_event *ret_event);
+/* Milliseconds of a monotonic clock and Unix time in seconds, both read once a turn. */
+double net_now_ms(const struct net *net);
+double net_unix_time(const struct net *net);
+
+/* ---- listening ---- */
+/* Accepts on a listening socket; `number` comes back in NET_ACCEPTED. The descriptor stays the caller's. */
+int net_listen(struct net *net, int fd, uint32_t number);
+void net_listen_stop(struct net *net, uint32_t number);
+
+/* ---- connections, by number ---- */
+int conn_connect(struct net *net, const struct sockaddr *address, uint32_t address_bytes, uint32_t owner, uint32_t *ret_conn);
+void conn_own(struct net *net, uint32_t conn, uint32_t owner);
+int conn_fd(const struct net *net, uint32_t conn);
+/* Room for at least `bytes` (≤ 16384) at the tail of the output queue; NULL: the buffer bound is reached. Then commit what was written. */
+char *conn_out(struct net *net, uint32_t conn, uint32_t bytes);
+void conn_out_commit(struct net *net, uint32_t conn, uint32_t bytes);
+/* Copies `bytes` to the output queue. 0, -ENOBUFS (nothing was queued) or -EPIPE (closing). */
+int conn_write(struct net *net, uint32_t conn, const char *bytes, uint32_t count);
+/* Bytes queued and not yet taken by the kernel. */
+uint32_t conn_queued(const struct net *net, uint32_t conn);
+/* One NET_DRAINED when conn_queued() ≤ mark (in this turn already when it is so now). */
+void conn_notify_drained(struct net *net, uint32_t conn, uint32_t mark);
+/* Stops and restarts receiving; bytes that were on their way still come. Receiving begins with the connection. */
+void conn_pause(struct net *net, uint32_t conn);
+void conn_resume(struct net *net, uint32_t conn);
+int conn_is_paused(const struct net *net, uint32_t conn);
+/* NET_TIMEOUT `ms` from now unless set again; 0: none. Cheap: call it at every step. */
+void conn_deadline(struct net *net, uint32_t conn, uint32_t ms);
+
+enum close_mode {
+    CLOSE_NOW,    /* drop what is queued */
+    CLOSE_FLUSH,  /* when the queue is sent */
+    CLOSE_LINGER, /* when the queue is sent: end our side, then read and discard within a bound (RFC 9112 §9.6) */
+};
+/* Marks, cancels, joins: NET_CLOSED comes when the kernel holds nothing. No other event of it follows. May be called again to hurry. */
+void conn_close(struct net *net, uint32_t conn, enum close_mode mode);
+
+/* ---- timers ---- */
+/* NET_TIMER after `ms`, never early. A handle ≥ 0, or -ENOBUFS. */
+int32_t net_timer_start(struct net *net, double ms, uint32_t user, double token);
+void net_timer_stop(struct net *net, int32_t timer);
+
+/* ---- files and other descriptors ---- */
+/* NET_DONE with the bytes moved or -errno. `buffer` is the kernel's until then. */
+int net_read(struct net *net, int fd, char *buffer, uint32_t bytes, uint64_t offset, uint32_t user, double token);
+int net_write(struct net *net, int fd, const char *buffer, uint32_t bytes, uint64_t offset, uint32_t user, double token);
+/* NET_READY each time the descriptor becomes readable. */
+int net_watch(struct net *net, int fd, uint32_t user);
+void net_unwatch(struct net *net, uint32_t user);
+
+/* ---- facts ---- */
+struct net_facts {
+    uint32_t connections, paused, timers;
+    uint32_t lent_free;        /* buffers the kernel may use now */
+    uint32_t out_bytes;        /* memory in output blocks */
+    uint64_t no_buffers;       /* times the kernel found no buffer */
+    uint64_t overflows;        /* completions that did not fit the completion ring */
+    uint64_t turns, enters;
+    uint64_t bytes_in, bytes_out;
+};
+void net_facts(const struct net *net, struct net_facts *ret_facts);
