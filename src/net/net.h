@@ -9,7 +9,14 @@
 #include "base/slice.h"
 
 struct net;
+struct block;
 struct sockaddr;
+
+/* Output on its way, in blocks that are counted against the engine's bound. Begins all zero. */
+struct net_queue {
+    struct block *first, *last;
+    uint32_t bytes;
+};
 
 enum net_role { ROLE_CLIENT, ROLE_UPSTREAM };
 
@@ -44,7 +51,8 @@ struct net_options {
     uint32_t buffer_bytes;  /* bound of all output blocks and kept input, in bytes */
     uint32_t lent_buffers;  /* entries of the provided-buffer ring, a power of two; 0: chosen */
     uint32_t lent_bytes;    /* size of each; 0: 4096 */
-    uint32_t timers;        /* bound of running timers */
+    uint32_t timers;        /* bound of running timers; 0: a million */
+    uint32_t stall_ms;      /* NET_FAILED -ETIMEDOUT when a peer takes nothing for so long (checked at a quarter of it); 0: never */
 };
 
 /* NULL on failure, with a sentence for the user (cause and fix) in ret_message. */
@@ -69,13 +77,22 @@ void net_listen_stop(struct net *net, uint32_t number);
 int conn_connect(struct net *net, const struct sockaddr *address, uint32_t address_bytes, uint32_t owner, uint32_t *ret_conn);
 void conn_own(struct net *net, uint32_t conn, uint32_t owner);
 int conn_fd(const struct net *net, uint32_t conn);
-/* Room for at least `bytes` (≤ 16384) at the tail of the output queue; NULL: the buffer bound is reached. Then commit what was written. */
+/* Room for at least `bytes` (≤ 16320) at the tail of the output queue; NULL: the buffer bound is reached. Then commit what was written. */
 char *conn_out(struct net *net, uint32_t conn, uint32_t bytes);
 void conn_out_commit(struct net *net, uint32_t conn, uint32_t bytes);
 /* Copies `bytes` to the output queue. 0, -ENOBUFS (nothing was queued) or -EPIPE (closing). */
 int conn_write(struct net *net, uint32_t conn, const char *bytes, uint32_t count);
+/* Puts a whole queue behind what the connection sends; the queue is empty afterwards. */
+void conn_take(struct net *net, uint32_t conn, struct net_queue *queue);
+/* The same for output that must wait for its turn. */
+char *queue_out(struct net *net, struct net_queue *queue, uint32_t bytes);
+void queue_commit(struct net_queue *queue, uint32_t bytes);
+int queue_write(struct net *net, struct net_queue *queue, const char *bytes, uint32_t count);
+void queue_free(struct net *net, struct net_queue *queue);
 /* Bytes queued and not yet taken by the kernel. */
 uint32_t conn_queued(const struct net *net, uint32_t conn);
+/* Bytes taken by the kernel since the connection began. */
+uint64_t conn_sent_total(const struct net *net, uint32_t conn);
 /* One NET_DRAINED when conn_queued() ≤ mark (in this turn already when it is so now). */
 void conn_notify_drained(struct net *net, uint32_t conn, uint32_t mark);
 /* Stops and restarts receiving; bytes that were on their way still come. Receiving begins with the connection. */

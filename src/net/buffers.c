@@ -1,0 +1,189 @@
+/* Two kinds of memory. Lent buffers: the kernel fills them, they come back within the turn; the ring that the kernel sees is kept
+ * short and topped up with the most recently freed, so that they stay in the cache. Blocks: output on its way, in three sizes, kept on
+ * free lists up to a point and bounded in sum. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/must.h"
+#include "net/internal.h"
+
+enum { LENT_GROUP = 0, LENT_PADDING = 4096, TARGET_LEAST = 64, QUIET_TURNS = 20000 };
+
+static const uint32_t class_room[BLOCK_CLASSES] = { 448, 4032, 16320 };
+static const uint32_t class_kept[BLOCK_CLASSES] = { 4096, 1024, 256 };
+
+static void *map(size_t bytes)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+int lent_init(struct net *net)
+{
+    struct lent *lent = &net->lent;
+    lent->entries = net->options.lent_buffers ? net->options.lent_buffers : 512;
+    lent->each = net->options.lent_bytes ? net->options.lent_bytes : 4096;
+    lent->target = lent->entries < TARGET_LEAST ? lent->entries : TARGET_LEAST;
+    lent->ring = map(lent->entries * sizeof(struct io_uring_buf));
+    lent->memory = map((size_t)lent->entries * lent->each + LENT_PADDING);
+    lent->stack = calloc(lent->entries, sizeof *lent->stack);
+    if (!lent->ring || !lent->memory || !lent->stack)
+        return -ENOMEM;
+    struct io_uring_buf_reg reg = { .ring_addr = (uint64_t)(uintptr_t)lent->ring, .ring_entries = lent->entries, .bgid = LENT_GROUP };
+    int error = io_uring_register_buf_ring(&net->ring, &reg, 0);
+    if (error)
+        return error;
+    io_uring_buf_ring_init(lent->ring);
+    for (uint32_t i = lent->entries; i-- > 0;)
+        lent->stack[lent->free++] = (uint16_t)i;
+    return 0;
+}
+
+void lent_return(struct net *net, uint32_t buffer)
+{
+    struct lent *lent = &net->lent;
+    must(lent->free < lent->entries);
+    lent->stack[lent->free++] = (uint16_t)buffer;
+}
+
+/* Once a turn, before the kernel is entered. */
+void lent_refill(struct net *net)
+{
+    struct lent *lent = &net->lent;
+    int added = 0;
+    if (lent->target > TARGET_LEAST && ++lent->quiet > QUIET_TURNS) { /* the rush is over */
+        lent->target /= 2;
+        lent->quiet = 0;
+    }
+    while (lent->in_ring < lent->target && lent->free > 0) {
+        uint16_t buffer = lent->stack[--lent->free];
+        io_uring_buf_ring_add(lent->ring, lent->memory + (size_t)buffer * lent->each, lent->each, buffer,
+                              io_uring_buf_ring_mask(lent->entries), added++);
+        lent->in_ring++;
+    }
+    if (added)
+        io_uring_buf_ring_advance(lent->ring, added);
+}
+
+/* A block with room for `bytes`. The more is queued already, the larger the block. NULL: the bound is reached. */
+static struct block *block_get(struct net *net, uint32_t bytes, uint32_t queued)
+{
+    must(bytes <= class_room[BLOCK_CLASSES - 1]);
+    uint32_t class = queued == 0 ? 0 : queued <= class_room[0] ? 1 : 2;
+    while (class_room[class] < bytes)
+        class++;
+    struct block *block = net->blocks_free[class];
+    if (block) {
+        net->blocks_free[class] = block->next;
+        net->blocks_kept[class]--;
+    } else {
+        if (net->block_bytes + class_room[class] > net->options.buffer_bytes)
+            return NULL;
+        block = malloc(sizeof *block + class_room[class]);
+        if (!block)
+            return NULL;
+        block->room = class_room[class];
+        block->class = class;
+    }
+    net->block_bytes += block->room;
+    block->next = NULL;
+    block->begin = block->end = 0;
+    return block;
+}
+
+static void block_put(struct net *net, struct block *block)
+{
+    net->block_bytes -= block->room;
+    if (net->blocks_kept[block->class] >= class_kept[block->class]) {
+        free(block);
+        return;
+    }
+    block->next = net->blocks_free[block->class];
+    net->blocks_free[block->class] = block;
+    net->blocks_kept[block->class]++;
+}
+
+/* ---- queues of blocks ---- */
+
+char *queue_out(struct net *net, struct net_queue *queue, uint32_t bytes)
+{
+    struct block *last = queue->last;
+    if (!last || last->room - last->end < bytes) {
+        struct block *block = block_get(net, bytes, queue->bytes);
+        if (!block)
+            return NULL;
+        if (last)
+            last->next = block;
+        else
+            queue->first = block;
+        queue->last = last = block;
+    }
+    return last->bytes + last->end;
+}
+
+void queue_commit(struct net_queue *queue, uint32_t bytes)
+{
+    must(queue->last && queue->last->room - queue->last->end >= bytes);
+    queue->last->end += bytes;
+    queue->bytes += bytes;
+}
+
+int queue_write(struct net *net, struct net_queue *queue, const char *bytes, uint32_t count)
+{
+    const uint32_t largest = class_room[BLOCK_CLASSES - 1];
+    uint32_t room = queue->last ? queue->last->room - queue->last->end : 0;
+    if (count > room && net->block_bytes + (count - room) + largest > net->options.buffer_bytes)
+        return -ENOBUFS; /* all or nothing */
+    while (count > 0) {
+        uint32_t piece = count < largest ? count : largest;
+        if (room > 0 && piece > room)
+            piece = room;
+        char *out = queue_out(net, queue, piece);
+        if (!out)
+            return -ENOBUFS;
+        memcpy(out, bytes, piece);
+        queue_commit(queue, piece);
+        bytes += piece;
+        count -= piece;
+        room = queue->last->room - queue->last->end;
+    }
+    return 0;
+}
+
+void queue_take_out(struct net *net, struct net_queue *queue, uint32_t bytes)
+{
+    must(bytes <= queue->bytes);
+    queue->bytes -= bytes;
+    while (queue->first) {
+        struct block *block = queue->first;
+        uint32_t held = block->end - block->begin;
+        uint32_t part = bytes < held ? bytes : held;
+        block->begin += part;
+        bytes -= part;
+        if (block->begin < block->end)
+            break;
+        queue->first = block->next;
+        block_put(net, block);
+    }
+    must(bytes == 0);
+    if (!queue->first)
+        queue->last = NULL;
+}
+
+void queue_free(struct net *net, struct net_queue *queue)
+{
+    queue_take_out(net, queue, queue->bytes);
+    must(queue->first == NULL);
+}
+
+void blocks_free(struct net *net)
+{
+    for (int class = 0; class < BLOCK_CLASSES; class++)
+        while (net->blocks_free[class]) {
+            struct block *block = net->blocks_free[class];
+            net->blocks_free[class] = block->next;
+            free(block);
+        }
+}

@@ -1,0 +1,560 @@
+/* Connections: receiving, the output queue with one send in flight, deadlines, and closing as a join. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "net/internal.h"
+
+enum { GATHER_MAX = 8, LINGER_BYTES_MAX = 1 << 20, LENT_GROUP = 0 };
+
+static uint64_t tag_of(const struct net *net, const struct conn *conn, enum op op)
+{
+    return uring_tag(op, conn->generation, (uint32_t)(conn - net->conns));
+}
+
+static uint32_t index_of(const struct net *net, const struct conn *conn)
+{
+    return (uint32_t)(conn - net->conns);
+}
+
+static void tell(struct net *net, struct conn *conn, enum net_event_kind kind, int32_t result)
+{
+    struct net_event event = { .kind = (uint8_t)kind, .role = conn->role, .conn = index_of(net, conn), .owner = conn->owner, .result = result };
+    net_record(net, &event, conn->generation, -1);
+}
+
+/* ---- state: one door ---- */
+
+static void move(struct conn *conn, enum conn_state to)
+{
+    static const uint8_t allowed[] = {
+        [CONN_FREE] = 1 << CONN_OPEN | 1 << CONN_CONNECTING,
+        [CONN_CONNECTING] = 1 << CONN_OPEN | 1 << CONN_CLOSING,
+        [CONN_OPEN] = 1 << CONN_FLUSHING | 1 << CONN_CLOSING,
+        [CONN_FLUSHING] = 1 << CONN_LINGERING | 1 << CONN_CLOSING,
+        [CONN_LINGERING] = 1 << CONN_CLOSING,
+        [CONN_CLOSING] = 1 << CONN_CLOSED,
+        [CONN_CLOSED] = 1 << CONN_FREE,
+    };
+    must(allowed[conn->state] & 1 << to);
+    conn->state = (uint8_t)to;
+}
+
+uint32_t conn_new(struct net *net, int fd, enum conn_state first, enum net_role role, uint32_t owner)
+{
+    uint32_t index = net->conn_free;
+    if (index != NOBODY)
+        net->conn_free = net->conns[index].next;
+    else if (net->conn_top < net->conn_room)
+        index = net->conn_top++;
+    else
+        return NOBODY;
+    struct conn *conn = &net->conns[index];
+    uint32_t generation = conn->generation;
+    memset(conn, 0, sizeof *conn);
+    conn->generation = generation;
+    conn->fd = fd;
+    conn->role = (uint8_t)role;
+    conn->owner = owner;
+    conn->drain_mark = NOBODY;
+    conn->next = conn->dirty_next = NOBODY;
+    move(conn, first);
+    net->conn_count++;
+    return index;
+}
+
+/* After NET_CLOSED was told: the number may be used again. */
+void conn_release(struct net *net, uint32_t index)
+{
+    struct conn *conn = &net->conns[index];
+    must(!conn->sending && !conn->connecting && !conn->out.first && !conn->dirty);
+    move(conn, CONN_FREE);
+    conn->generation = (conn->generation + 1) & GENERATION_MASK;
+    conn->next = net->conn_free;
+    net->conn_free = index;
+    net->conn_count--;
+}
+
+/* ---- receiving ---- */
+
+static void receive_arm(struct net *net, struct conn *conn)
+{
+    struct io_uring_sqe *sqe = uring_sqe(net, tag_of(net, conn, OP_RECEIVE), 0, NULL);
+    io_uring_prep_recv_multishot(sqe, conn->fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = LENT_GROUP;
+    conn->receive = RECEIVE_ARMED;
+}
+
+static void receive_stop(struct net *net, struct conn *conn)
+{
+    if (conn->receive != RECEIVE_ARMED)
+        return;
+    uring_cancel(net, tag_of(net, conn, OP_RECEIVE));
+    conn->receive = RECEIVE_STOPPING;
+}
+
+static void starve(struct net *net, struct conn *conn)
+{
+    conn->receive = RECEIVE_STARVED;
+    conn->next = NOBODY;
+    if (net->starved_last == NOBODY)
+        net->starved_first = index_of(net, conn);
+    else
+        net->conns[net->starved_last].next = index_of(net, conn);
+    net->starved_last = index_of(net, conn);
+}
+
+/* Those who found no buffer ask again once half of what the ring should hold is back. */
+void conn_feed_starved(struct net *net)
+{
+    if (net->starved_first == NOBODY || net->lent.in_ring < (net->lent.target + 1) / 2)
+        return;
+    uint32_t index = net->starved_first;
+    net->starved_first = net->starved_last = NOBODY;
+    while (index != NOBODY) {
+        struct conn *conn = &net->conns[index];
+        index = conn->next;
+        conn->next = NOBODY;
+        if (conn->receive != RECEIVE_STARVED)
+            continue;
+        conn->receive = RECEIVE_OFF;
+        if (conn->wanted && conn->state != CONN_CLOSING)
+            receive_arm(net, conn);
+    }
+}
+
+static void unstarve(struct net *net, struct conn *conn)
+{
+    uint32_t *link = &net->starved_first, previous = NOBODY;
+    while (*link != index_of(net, conn)) {
+        previous = *link;
+        link = &net->conns[previous].next;
+    }
+    *link = conn->next;
+    if (net->starved_last == index_of(net, conn))
+        net->starved_last = previous;
+    conn->next = NOBODY;
+    conn->receive = RECEIVE_OFF;
+}
+
+void conn_resume(struct net *net, uint32_t index)
+{
+    struct conn *conn = &net->conns[index];
+    conn->wanted = true;
+    if (conn->receive == RECEIVE_OFF && (conn->state == CONN_OPEN || conn->state == CONN_LINGERING))
+        receive_arm(net, conn);
+}
+
+void conn_pause(struct net *net, uint32_t index)
+{
+    struct conn *conn = &net->conns[index];
+    conn->wanted = false;
+    receive_stop(net, conn);
+}
+
+int conn_is_paused(const struct net *net, uint32_t index)
+{
+    return !net->conns[index].wanted;
+}
+
+/* ---- closing: mark, cancel, join ---- */
+
+/* Each completion comes by here; the last one closes. */
+static void try_join(struct net *net, struct conn *conn)
+{
+    if (conn->state != CONN_CLOSING || conn->sending || conn->connecting)
+        return;
+    if (conn->receive == RECEIVE_ARMED || conn->receive == RECEIVE_STOPPING)
+        return;
+    if (conn->receive == RECEIVE_STARVED)
+        unstarve(net, conn);
+    queue_free(net, &conn->out);
+    wheel_remove(&net->wheel, &conn->timer);
+    close(conn->fd);
+    conn->fd = -1;
+    move(conn, CONN_CLOSED);
+    tell(net, conn, NET_CLOSED, 0);
+}
+
+static void close_now(struct net *net, struct conn *conn)
+{
+    if (conn->state >= CONN_CLOSING)
+        return;
+    move(conn, CONN_CLOSING);
+    conn->deadline = 0;
+    conn->wanted = false;
+    receive_stop(net, conn);
+    if (conn->connecting)
+        uring_cancel(net, tag_of(net, conn, OP_CONNECT));
+    if (conn->sending) /* wakes a send that waits for room */
+        shutdown(conn->fd, SHUT_RDWR);
+    try_join(net, conn);
+}
+
+/* The queue is sent: the next step of a gentle close. */
+static void flushed(struct net *net, struct conn *conn)
+{
+    if (!conn->linger || conn->receive == RECEIVE_ENDED) {
+        close_now(net, conn);
+        return;
+    }
+    move(conn, CONN_LINGERING);
+    shutdown(conn->fd, SHUT_WR);
+    conn_resume(net, index_of(net, conn));
+}
+
+void conn_close(struct net *net, uint32_t index, enum close_mode mode)
+{
+    struct conn *conn = &net->conns[index];
+    must(conn->state != CONN_FREE);
+    if (mode == CLOSE_NOW || conn->state == CONN_CONNECTING) {
+        close_now(net, conn);
+        return;
+    }
+    if (conn->state != CONN_OPEN)
+        return;
+    move(conn, CONN_FLUSHING);
+    conn->linger = mode == CLOSE_LINGER;
+    if (!conn->linger)
+        conn_pause(net, index);
+    if (conn->out.bytes == 0)
+        flushed(net, conn);
+}
+
+/* ---- sending ---- */
+
+static void mark_dirty(struct net *net, struct conn *conn)
+{
+    if (conn->dirty)
+        return;
+    conn->dirty = true;
+    conn->dirty_next = NOBODY;
+    if (net->dirty_last == NOBODY)
+        net->dirty_first = index_of(net, conn);
+    else
+        net->conns[net->dirty_last].dirty_next = index_of(net, conn);
+    net->dirty_last = index_of(net, conn);
+}
+
+char *conn_out(struct net *net, uint32_t index, uint32_t bytes)
+{
+    return queue_out(net, &net->conns[index].out, bytes);
+}
+
+void conn_out_commit(struct net *net, uint32_t index, uint32_t bytes)
+{
+    struct conn *conn = &net->conns[index];
+    queue_commit(&conn->out, bytes);
+    mark_dirty(net, conn);
+}
+
+int conn_write(struct net *net, uint32_t index, const char *bytes, uint32_t count)
+{
+    struct conn *conn = &net->conns[index];
+    if (conn->state != CONN_OPEN && conn->state != CONN_CONNECTING)
+        return -EPIPE;
+    int error = queue_write(net, &conn->out, bytes, count);
+    if (!error)
+        mark_dirty(net, conn);
+    return error;
+}
+
+void conn_take(struct net *net, uint32_t index, struct net_queue *queue)
+{
+    struct conn *conn = &net->conns[index];
+    if (!queue->first)
+        return;
+    if (conn->out.last)
+        conn->out.last->next = queue->first;
+    else
+        conn->out.first = queue->first;
+    conn->out.last = queue->last;
+    conn->out.bytes += queue->bytes;
+    *queue = (struct net_queue){ 0 };
+    mark_dirty(net, conn);
+}
+
+uint64_t conn_sent_total(const struct net *net, uint32_t index)
+{
+    return net->conns[index].sent;
+}
+
+uint32_t conn_queued(const struct net *net, uint32_t index)
+{
+    return net->conns[index].out_bytes;
+}
+
+static void check_drained(struct net *net, struct conn *conn)
+{
+    if (conn->drain_mark == NOBODY || conn->out.bytes > conn->drain_mark)
+        return;
+    conn->drain_mark = NOBODY;
+    tell(net, conn, NET_DRAINED, 0);
+}
+
+void conn_notify_drained(struct net *net, uint32_t index, uint32_t mark)
+{
+    net->conns[index].drain_mark = mark;
+    check_drained(net, &net->conns[index]);
+}
+
+static void send_one(struct net *net, struct conn *conn, struct block *block)
+{
+    struct io_uring_sqe *sqe = uring_sqe(net, tag_of(net, conn, OP_SEND), 0, NULL);
+    io_uring_prep_send(sqe, conn->fd, block->bytes + block->begin, block->end - block->begin, MSG_NOSIGNAL);
+}
+
+static void send_many(struct net *net, struct conn *conn)
+{
+    struct gather {
+        struct msghdr message;
+        struct iovec pieces[GATHER_MAX];
+    } *gather;
+    void *memory;
+    struct io_uring_sqe *sqe = uring_sqe(net, tag_of(net, conn, OP_SEND), sizeof *gather, &memory);
+    gather = memory;
+    memset(&gather->message, 0, sizeof gather->message);
+    size_t count = 0;
+    for (struct block *block = conn->out.first; block && count < GATHER_MAX; block = block->next)
+        gather->pieces[count++] = (struct iovec){ block->bytes + block->begin, block->end - block->begin };
+    gather->message.msg_iov = gather->pieces;
+    gather->message.msg_iovlen = count;
+    io_uring_prep_sendmsg(sqe, conn->fd, &gather->message, MSG_NOSIGNAL);
+}
+
+static void send_queued(struct net *net, struct conn *conn)
+{
+    if (conn->sending || conn->out.bytes == 0 || conn->connecting || conn->state >= CONN_CLOSING)
+        return;
+    if (conn->out.first->next)
+        send_many(net, conn);
+    else
+        send_one(net, conn, conn->out.first);
+    conn->sending = true;
+    conn->send_since = net->tick;
+}
+
+void conn_flush_dirty(struct net *net)
+{
+    uint32_t index = net->dirty_first;
+    net->dirty_first = net->dirty_last = NOBODY;
+    while (index != NOBODY) {
+        struct conn *conn = &net->conns[index];
+        index = conn->dirty_next;
+        conn->dirty = false;
+        conn->dirty_next = NOBODY;
+        send_queued(net, conn);
+    }
+}
+
+void conn_sent(struct net *net, uint32_t index, uint32_t generation, int32_t result)
+{
+    struct conn *conn = &net->conns[index];
+    must(conn->generation == generation && conn->sending); /* a slot outlives its operations */
+    conn->sending = false;
+    if (conn->state == CONN_CLOSING) {
+        try_join(net, conn);
+        return;
+    }
+    if (result < 0 && result != -EINTR && result != -EAGAIN) {
+        if (conn->state == CONN_OPEN)
+            tell(net, conn, NET_FAILED, result);
+        else
+            close_now(net, conn);
+        return;
+    }
+    if (result > 0) {
+        net->facts.bytes_out += (uint64_t)result;
+        conn->sent += (uint64_t)result;
+        queue_take_out(net, &conn->out, (uint32_t)result);
+        if (conn->state == CONN_OPEN)
+            check_drained(net, conn);
+    }
+    if (conn->out.bytes > 0)
+        mark_dirty(net, conn);
+    else if (conn->state == CONN_FLUSHING)
+        flushed(net, conn);
+}
+
+/* ---- completions of receive and connect ---- */
+
+static void bytes_arrived(struct net *net, struct conn *conn, uint32_t buffer, uint32_t count)
+{
+    net->facts.bytes_in += count;
+    if (conn->state == CONN_OPEN) {
+        struct net_event event = { .kind = NET_BYTES, .role = conn->role, .conn = index_of(net, conn), .owner = conn->owner, .count = count,
+                                   .bytes = net->lent.memory + (size_t)buffer * net->lent.each };
+        net_record(net, &event, conn->generation, (int32_t)buffer);
+        return;
+    }
+    lent_return(net, buffer);
+    if (conn->state != CONN_LINGERING)
+        return;
+    conn->discarded += count;
+    if (conn->discarded > LINGER_BYTES_MAX)
+        close_now(net, conn);
+}
+
+/* The multishot receive is over; `result` says why. */
+static void receive_over(struct net *net, struct conn *conn, int32_t result)
+{
+    bool stopping = conn->receive == RECEIVE_STOPPING;
+    conn->receive = RECEIVE_OFF;
+    if (result == 0)
+        conn->receive = RECEIVE_ENDED;
+    if (conn->state == CONN_CLOSING) {
+        try_join(net, conn);
+        return;
+    }
+    if (result == 0) {
+        if (conn->state == CONN_LINGERING)
+            close_now(net, conn);
+        else if (conn->state == CONN_OPEN)
+            tell(net, conn, NET_END, 0);
+        return;
+    }
+    if (result == -ENOBUFS && !stopping) {
+        net->facts.no_buffers++;
+        if (conn->wanted)
+            starve(net, conn);
+        return;
+    }
+    if (result > 0 || stopping || result == -ECANCELED || result == -EINTR || result == -EAGAIN) {
+        if (conn->wanted && (conn->state == CONN_OPEN || conn->state == CONN_LINGERING))
+            receive_arm(net, conn);
+        return;
+    }
+    conn->receive = RECEIVE_ENDED;
+    if (conn->state == CONN_OPEN)
+        tell(net, conn, NET_FAILED, result);
+    else
+        close_now(net, conn);
+}
+
+void conn_received(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags)
+{
+    struct conn *conn = &net->conns[index];
+    must(conn->generation == generation);
+    if (flags & IORING_CQE_F_BUFFER) {
+        net->lent.in_ring--;
+        if (result > 0)
+            bytes_arrived(net, conn, flags >> IORING_CQE_BUFFER_SHIFT, (uint32_t)result);
+        else
+            lent_return(net, flags >> IORING_CQE_BUFFER_SHIFT);
+    }
+    if (!(flags & IORING_CQE_F_MORE))
+        receive_over(net, conn, result);
+}
+
+int conn_connect(struct net *net, const struct sockaddr *address, uint32_t address_bytes, uint32_t owner, uint32_t *ret_conn)
+{
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (address->sa_family != AF_UNIX) {
+        int one = 1;
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    }
+    uint32_t index = conn_new(net, fd, CONN_CONNECTING, ROLE_UPSTREAM, owner);
+    if (index == NOBODY) {
+        close(fd);
+        return -EMFILE;
+    }
+    struct conn *conn = &net->conns[index];
+    conn->connecting = true;
+    void *memory;
+    struct io_uring_sqe *sqe = uring_sqe(net, tag_of(net, conn, OP_CONNECT), address_bytes, &memory);
+    memcpy(memory, address, address_bytes);
+    io_uring_prep_connect(sqe, fd, memory, address_bytes);
+    *ret_conn = index;
+    return 0;
+}
+
+void conn_connected(struct net *net, uint32_t index, uint32_t generation, int32_t result)
+{
+    struct conn *conn = &net->conns[index];
+    must(conn->generation == generation && conn->connecting);
+    conn->connecting = false;
+    if (conn->state == CONN_CLOSING) {
+        try_join(net, conn);
+        return;
+    }
+    if (result < 0) {
+        conn->receive = RECEIVE_ENDED;
+        tell(net, conn, NET_FAILED, result);
+        return;
+    }
+    move(conn, CONN_OPEN);
+    tell(net, conn, NET_CONNECTED, 0);
+    conn_resume(net, index);
+    if (conn->out.bytes > 0)
+        mark_dirty(net, conn);
+}
+
+/* ---- deadlines ---- */
+
+/* The node stands at the deadline or at the next check for a stalled send, whichever is earlier, and is put back when it fires:
+ * moving a deadline on is a store. */
+static uint64_t next_check(const struct net *net, const struct conn *conn)
+{
+    uint64_t due = conn->deadline ? conn->deadline : UINT64_MAX;
+    if (net->options.stall_ms) {
+        uint64_t check = net->tick + net->options.stall_ms / 4 + 1;
+        due = check < due ? check : due;
+    }
+    return due;
+}
+
+void conn_deadline(struct net *net, uint32_t index, uint32_t ms)
+{
+    struct conn *conn = &net->conns[index];
+    conn->deadline = ms ? net->tick + ms + 1 : 0;
+    if (conn->timer.next && (!ms || conn->timer.due <= conn->deadline))
+        return;
+    uint64_t due = next_check(net, conn);
+    wheel_remove(&net->wheel, &conn->timer);
+    if (due != UINT64_MAX)
+        wheel_insert(&net->wheel, &conn->timer, due);
+}
+
+static bool has_stalled(const struct net *net, const struct conn *conn)
+{
+    return conn->sending && net->options.stall_ms && net->tick - conn->send_since >= net->options.stall_ms;
+}
+
+void conn_timer_fired(struct net *net, struct conn *conn)
+{
+    if (conn->state >= CONN_CLOSING)
+        return;
+    bool late = conn->deadline && conn->deadline <= net->tick, stalled = has_stalled(net, conn);
+    if (late)
+        conn->deadline = 0;
+    if ((late || stalled) && conn->state != CONN_OPEN && conn->state != CONN_CONNECTING) {
+        close_now(net, conn);
+        return;
+    }
+    uint64_t due = next_check(net, conn);
+    if (due != UINT64_MAX)
+        wheel_insert(&net->wheel, &conn->timer, due);
+    if (stalled)
+        tell(net, conn, NET_FAILED, -ETIMEDOUT);
+    else if (late)
+        tell(net, conn, NET_TIMEOUT, 0);
+}
+
+void conn_own(struct net *net, uint32_t index, uint32_t owner)
+{
+    net->conns[index].owner = owner;
+}
+
+int conn_fd(const struct net *net, uint32_t index)
+{
+    return net->conns[index].fd;
+}

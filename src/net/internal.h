@@ -1,0 +1,167 @@
+/* What the files of net share: the engine's state. Nobody outside this folder includes it.
+ *
+ * user_data of an operation: [63:56] enum op | [55:32] generation of the slot | [31:0] slot */
+#pragma once
+#include <liburing.h>
+#include <stdbool.h>
+
+#include "base/wheel.h"
+#include "net/net.h"
+
+enum op { OP_NONE, OP_ACCEPT, OP_RECEIVE, OP_SEND, OP_CONNECT, OP_FILE, OP_WATCH };
+
+enum { GENERATION_MASK = 0xffffff, LISTENERS_MAX = 64, WATCHES_MAX = 64, NOBODY = UINT32_MAX };
+
+/*   FREE ──accept──▶ OPEN ──close(flush)──▶ FLUSHING ──sent──▶ CLOSING ──joined──▶ CLOSED ──told──▶ FREE
+ *    └──connect──▶ CONNECTING ─▶ OPEN        └──close(linger)──▶ … ─▶ LINGERING ─▶ CLOSING            */
+enum conn_state { CONN_FREE, CONN_CONNECTING, CONN_OPEN, CONN_FLUSHING, CONN_LINGERING, CONN_CLOSING, CONN_CLOSED };
+
+enum receive_state {
+    RECEIVE_OFF,      /* nothing asked of the kernel */
+    RECEIVE_ARMED,
+    RECEIVE_STOPPING, /* cancelled; its last completion is still to come */
+    RECEIVE_STARVED,  /* there was no buffer: in the list of those who want one */
+    RECEIVE_ENDED,    /* the peer has ended its side, or failed */
+};
+
+/* A piece of output. Bytes begin..end are queued; those that the kernel holds are at the front. */
+struct block {
+    struct block *next;
+    uint32_t begin, end, room;
+    uint32_t class;
+    char bytes[];
+};
+
+struct conn {
+    struct wheel_node timer;
+    uint64_t deadline;    /* tick; 0: none. The node may stand earlier: it is put back when it fires */
+    struct net_queue out; /* queued and not taken by the kernel */
+    uint64_t sent;        /* taken by the kernel, in all */
+    uint64_t send_since;  /* tick of the last progress in sending */
+    uint32_t drain_mark;  /* NOBODY: nobody asked */
+    uint32_t generation;
+    uint32_t owner;
+    uint32_t next;        /* in the free list, or in the list of the starved */
+    uint32_t dirty_next;  /* in the list of those with something to send */
+    uint32_t discarded;   /* bytes thrown away while lingering */
+    int fd;
+    uint8_t state, role, receive;
+    bool wanted : 1;      /* the upper room wants bytes */
+    bool sending : 1, dirty : 1, connecting : 1, linger : 1, end_told : 1;
+};
+
+struct record {
+    struct net_event event;
+    uint32_t generation;
+    int32_t buffer; /* lent buffer that holds `bytes`, -1: none */
+};
+
+struct timer {
+    struct wheel_node node;
+    double token;
+    uint32_t user, generation, next;
+};
+
+struct file_op {
+    double token;
+    uint32_t user, generation, next;
+    bool busy;
+};
+
+struct listener {
+    int fd;
+    uint32_t number, generation;
+    bool wanted, armed;
+};
+
+struct watch {
+    int fd;
+    uint32_t user, generation;
+    bool wanted, armed;
+};
+
+enum { BLOCK_CLASSES = 3 };
+
+/* The buffers that the kernel may fill: a small ring, topped up with the most recently freed of a larger pool. */
+struct lent {
+    struct io_uring_buf_ring *ring;
+    char *memory;
+    uint16_t *stack; /* free buffers, last in first out */
+    uint32_t entries, each, free, target, in_ring, quiet;
+};
+
+struct net {
+    struct io_uring ring;
+    struct wheel wheel;
+    struct net_options options;
+    struct lent lent;
+
+    struct conn *conns;
+    uint32_t conn_room, conn_top, conn_free, conn_count;
+    uint32_t dirty_first, dirty_last;
+    uint32_t starved_first, starved_last;
+    bool accept_paused;
+
+    struct block *blocks_free[BLOCK_CLASSES];
+    uint32_t blocks_kept[BLOCK_CLASSES];
+    uint64_t block_bytes;
+
+    struct record *records;
+    uint32_t record_room, record_first, record_count;
+    int32_t lent_now; /* buffer of the event handed out last, -1: none */
+
+    struct timer *timers;
+    uint32_t timer_room, timer_top, timer_free, timer_count;
+
+    struct file_op *files;
+    uint32_t file_room, file_top, file_free;
+
+    struct listener listeners[LISTENERS_MAX];
+    struct watch watches[WATCHES_MAX];
+    int spare_fd;
+    uint64_t accept_again; /* tick at which refused accepting is tried again; 0: no */
+
+    char *scratch; /* addresses and message headers of operations not submitted yet */
+    uint32_t scratch_used;
+
+    uint64_t tick;
+    double now_ms, unix_offset;
+    uint32_t reaped; /* completions of the last turn */
+    bool features_no_iowait;
+    struct net_facts facts;
+};
+
+/* uring.c */
+int uring_open(struct net *net, char *ret_message, uint32_t message_bytes);
+struct io_uring_sqe *uring_sqe(struct net *net, uint64_t tag, uint32_t scratch, void **ret_scratch);
+int uring_enter(struct net *net, unsigned wait, int64_t timeout_ms);
+void uring_cancel(struct net *net, uint64_t tag);
+static inline uint64_t uring_tag(enum op op, uint32_t generation, uint32_t slot)
+{
+    return (uint64_t)op << 56 | (uint64_t)(generation & GENERATION_MASK) << 32 | slot;
+}
+
+/* buffers.c */
+int lent_init(struct net *net);
+void lent_return(struct net *net, uint32_t buffer);
+void lent_refill(struct net *net);
+void queue_take_out(struct net *net, struct net_queue *queue, uint32_t bytes); /* the first `bytes` are sent */
+void blocks_free(struct net *net);
+
+/* engine.c */
+void net_record(struct net *net, const struct net_event *event, uint32_t generation, int32_t buffer);
+
+/* conn.c */
+uint32_t conn_new(struct net *net, int fd, enum conn_state first, enum net_role role, uint32_t owner);
+void conn_received(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags);
+void conn_sent(struct net *net, uint32_t index, uint32_t generation, int32_t result);
+void conn_connected(struct net *net, uint32_t index, uint32_t generation, int32_t result);
+void conn_timer_fired(struct net *net, struct conn *conn);
+void conn_flush_dirty(struct net *net);
+void conn_feed_starved(struct net *net);
+void conn_release(struct net *net, uint32_t index);
+
+/* listen.c */
+void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags);
+void listen_update(struct net *net);
+void watch_ready(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags);

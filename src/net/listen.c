@@ -1,0 +1,173 @@
+/* Accepting, with a pause when the worker is full, and watching descriptors for reading (multishot both). */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "net/internal.h"
+
+enum { ACCEPT_RETRY_MS = 100 };
+
+static void accept_arm(struct net *net, uint32_t index)
+{
+    struct listener *listener = &net->listeners[index];
+    struct io_uring_sqe *sqe = uring_sqe(net, uring_tag(OP_ACCEPT, listener->generation, index), 0, NULL);
+    io_uring_prep_multishot_accept(sqe, listener->fd, NULL, NULL, SOCK_CLOEXEC);
+    listener->armed = true;
+}
+
+int net_listen(struct net *net, int fd, uint32_t number)
+{
+    for (uint32_t i = 0; i < LISTENERS_MAX; i++) {
+        struct listener *listener = &net->listeners[i];
+        if (listener->wanted || listener->armed)
+            continue;
+        listener->fd = fd;
+        listener->number = number;
+        listener->wanted = true;
+        listener->generation++;
+        if (!net->accept_paused)
+            accept_arm(net, i);
+        return 0;
+    }
+    return -ENOSPC;
+}
+
+void net_listen_stop(struct net *net, uint32_t number)
+{
+    for (uint32_t i = 0; i < LISTENERS_MAX; i++) {
+        struct listener *listener = &net->listeners[i];
+        if (!listener->wanted || listener->number != number)
+            continue;
+        listener->wanted = false;
+        if (listener->armed)
+            uring_cancel(net, uring_tag(OP_ACCEPT, listener->generation, i));
+    }
+}
+
+/* Pauses accepting at the bound of connections, goes on a little below it. */
+void listen_update(struct net *net)
+{
+    bool retry = net->accept_again && net->tick >= net->accept_again;
+    if (!net->accept_paused && net->conn_count >= net->options.connections) {
+        net->accept_paused = true;
+        for (uint32_t i = 0; i < LISTENERS_MAX; i++)
+            if (net->listeners[i].armed)
+                uring_cancel(net, uring_tag(OP_ACCEPT, net->listeners[i].generation, i));
+    } else if (net->accept_paused && net->conn_count + net->options.connections / 64 < net->options.connections) {
+        net->accept_paused = false;
+        retry = true;
+    }
+    if (!retry || net->accept_paused)
+        return;
+    net->accept_again = 0;
+    for (uint32_t i = 0; i < LISTENERS_MAX; i++)
+        if (net->listeners[i].wanted && !net->listeners[i].armed)
+            accept_arm(net, i);
+}
+
+/* Out of descriptors: give the one that waits a clear end instead of silence. */
+static void accept_and_close(struct net *net, struct listener *listener)
+{
+    close(net->spare_fd);
+    int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0)
+        close(fd);
+    net->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+static void accept_one(struct net *net, struct listener *listener, int fd)
+{
+    uint32_t index = conn_new(net, fd, CONN_OPEN, ROLE_CLIENT, listener->number);
+    if (index == NOBODY) {
+        close(fd);
+        return;
+    }
+    struct net_event event = { .kind = NET_ACCEPTED, .role = ROLE_CLIENT, .conn = index, .owner = listener->number };
+    net_record(net, &event, net->conns[index].generation, -1);
+    conn_resume(net, index);
+}
+
+void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags)
+{
+    struct listener *listener = &net->listeners[index];
+    bool current = listener->generation == generation;
+    if (result >= 0) {
+        if (current && listener->wanted)
+            accept_one(net, listener, result);
+        else
+            close(result);
+    }
+    if (flags & IORING_CQE_F_MORE || !current)
+        return;
+    listener->armed = false;
+    if (!listener->wanted || net->accept_paused)
+        return;
+    if (result == -EMFILE || result == -ENFILE || result == -ENOBUFS || result == -ENOMEM) {
+        if (result == -EMFILE)
+            accept_and_close(net, listener);
+        net->accept_again = net->tick + ACCEPT_RETRY_MS;
+    } else if (result == -EBADF || result == -EINVAL || result == -ENOTSOCK) {
+        listener->wanted = false; /* not a listening socket (any more): asking again would spin */
+    } else {
+        accept_arm(net, index);
+    }
+}
+
+static void watch_arm(struct net *net, uint32_t index)
+{
+    struct watch *watch = &net->watches[index];
+    struct io_uring_sqe *sqe = uring_sqe(net, uring_tag(OP_WATCH, watch->generation, index), 0, NULL);
+    io_uring_prep_poll_multishot(sqe, watch->fd, POLLIN);
+    watch->armed = true;
+}
+
+int net_watch(struct net *net, int fd, uint32_t user)
+{
+    for (uint32_t i = 0; i < WATCHES_MAX; i++) {
+        struct watch *watch = &net->watches[i];
+        if (watch->wanted || watch->armed)
+            continue;
+        watch->fd = fd;
+        watch->user = user;
+        watch->wanted = true;
+        watch->generation++;
+        watch_arm(net, i);
+        return 0;
+    }
+    return -ENOSPC;
+}
+
+void net_unwatch(struct net *net, uint32_t user)
+{
+    for (uint32_t i = 0; i < WATCHES_MAX; i++) {
+        struct watch *watch = &net->watches[i];
+        if (!watch->wanted || watch->user != user)
+            continue;
+        watch->wanted = false;
+        if (watch->armed)
+            uring_cancel(net, uring_tag(OP_WATCH, watch->generation, i));
+    }
+}
+
+void watch_ready(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags)
+{
+    struct watch *watch = &net->watches[index];
+    if (watch->generation != generation)
+        return;
+    if (watch->wanted) {
+        struct net_event event = { .kind = NET_READY, .user = watch->user, .result = result };
+        net_record(net, &event, 0, -1);
+    }
+    if (flags & IORING_CQE_F_MORE)
+        return;
+    watch->armed = false;
+    if (watch->wanted && result > 0)
+        watch_arm(net, index);
+    else
+        watch->wanted = false;
+}
