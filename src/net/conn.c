@@ -288,7 +288,7 @@ uint64_t conn_sent_total(const struct net *net, uint32_t index)
 
 uint32_t conn_queued(const struct net *net, uint32_t index)
 {
-    return net->conns[index].out_bytes;
+    return net->conns[index].out.bytes;
 }
 
 static void check_drained(struct net *net, struct conn *conn)
