@@ -1,5 +1,5 @@
-/* What each byte may be, in one table: the classes of RFC 9110 §5.6.2 (token), RFC 3986 §2 and §3.2.2 (unreserved,
- * reg-name) and the hexadecimal digits. Included by the files of this room only. */
+/* What each byte may be, in one table: the classes of RFC 9110 §5.6.2 (token), RFC 3986 §2 and §3.2.2
+ * (unreserved, reg-name) and the hexadecimal digits. Included by the files of this room only. */
 #pragma once
 #include <stdint.h>
 
@@ -30,8 +30,10 @@ static const uint16_t http_octet[256] = {
     ['!'] = OCTET_TOKEN | OCTET_REG_NAME, ['$'] = OCTET_TOKEN | OCTET_REG_NAME,
     ['&'] = OCTET_TOKEN | OCTET_REG_NAME, ['\''] = OCTET_TOKEN | OCTET_REG_NAME,
     ['*'] = OCTET_TOKEN | OCTET_REG_NAME, ['+'] = OCTET_TOKEN | OCTET_REG_NAME,
-    ['('] = OCTET_REG_NAME, [')'] = OCTET_REG_NAME, [';'] = OCTET_REG_NAME, ['='] = OCTET_REG_NAME,
-    ['#'] = OCTET_TOKEN, ['%'] = OCTET_TOKEN, ['^'] = OCTET_TOKEN, ['`'] = OCTET_TOKEN, ['|'] = OCTET_TOKEN,
+    ['('] = OCTET_REG_NAME, [')'] = OCTET_REG_NAME,
+    [';'] = OCTET_REG_NAME, ['='] = OCTET_REG_NAME,
+    ['#'] = OCTET_TOKEN, ['%'] = OCTET_TOKEN, ['^'] = OCTET_TOKEN, ['`'] = OCTET_TOKEN,
+    ['|'] = OCTET_TOKEN,
 };
 #undef OCTET_DIGIT
 #undef OCTET_LETTER

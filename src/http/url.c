@@ -1,5 +1,5 @@
-/* Targets, paths and percent-encoding (RFC 3986). Bytes in, bytes out or a verdict; each function reads its input once,
- * from left to right, and writes at or behind the place it reads, so that `ret` may be the input itself. */
+/* Targets, paths and percent-encoding (RFC 3986). Bytes in, bytes out or a verdict; each function reads its
+ * input once, from left to right, and writes no further than it has read, so that `ret` may be the input. */
 #include "http/url.h"
 
 #include "http/octet.inl.h"
@@ -16,8 +16,9 @@ static int escape_value(const char *text, uint32_t bytes)
 
 /* Paths */
 
-/* A segment has ended: out[segment..end) is its text and out[segment - 1] the '/' before it. Takes dot segments
- * back (RFC 3986 §5.2.4). Returns where the next byte goes, which is behind a '/' if there was a dot segment, or -400. */
+/* A segment has ended: out[segment..end) is its text and out[segment - 1] the '/' before it. Takes dot
+ * segments back (RFC 3986 §5.2.4). Returns where the next byte goes, which is behind a '/' if there was a
+ * dot segment, or -400. */
 static int32_t segment_close(const char *out, int32_t segment, int32_t end)
 {
     int32_t count = end - segment;
@@ -154,8 +155,8 @@ static int ipv6_is_valid(const char *text, uint32_t bytes)
     return gap ? groups < 8 : groups == 8;
 }
 
-/* Bytes of the reg-name (or IPv4 address) that `text` begins with; 0: none. An escape must stand for something that a
- * name may hold, so that no delimiter or control hides in it. */
+/* Bytes of the reg-name (or IPv4 address) that `text` begins with; 0: none. An escape must stand for something
+ * that a name may hold, so that no delimiter or control hides in it. */
 static uint32_t reg_name_bytes(const char *text, uint32_t bytes)
 {
     uint32_t at = 0;
