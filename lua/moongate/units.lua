@@ -5,6 +5,8 @@ local M = {}
 local MS = { us = 0.001, ms = 1, s = 1000, m = 60000, h = 3600000, d = 86400000 }
 local BYTES = { [""] = 1, b = 1, k = 1024, m = 1024 ^ 2, g = 1024 ^ 3, t = 1024 ^ 4 }
 
+local SHORT = { [14] = "%.14g", [15] = "%.15g", [16] = "%.16g" }
+
 local function shown(value)
     if type(value) == "string" then return ("%q"):format(value) end
     return tostring(value)
@@ -73,6 +75,18 @@ function M.show_size(bytes)
         end
     end
     return ("%d"):format(bytes)
+end
+
+--- A number as the shortest decimal text that reads back as the same number: `2^53` is "9007199254740992", `0.1` is "0.1".
+---@param value number finite
+---@return string
+function M.show_number(value)
+    if value % 1 == 0 and value > -1e16 and value < 1e16 then return ("%d"):format(value) end
+    for digits = 14, 16 do
+        local text = SHORT[digits]:format(value)
+        if tonumber(text) == value then return text end
+    end
+    return ("%.17g"):format(value)
 end
 
 return M

@@ -52,4 +52,16 @@ describe("units", function()
             assert.equal(bytes, units.size(units.show_size(bytes)))
         end
     end)
+
+    it("shows numbers so that they read back as the same", function()
+        local cases = {
+            ["0"] = 0, ["-7"] = -7, ["9007199254740992"] = 2 ^ 53, ["123456789012345"] = 123456789012345,
+            ["0.1"] = 0.1, ["1.5"] = 1.5, ["1e+300"] = 1e300, ["-1e-07"] = -1e-7,
+        }
+        for text, value in pairs(cases) do assert.equal(text, units.show_number(value)) end
+        for _, value in ipairs { 1 / 3, math.pi, 0.1 + 0.2, 2 ^ 60 + 2 ^ 10, 5e-324, 1.7976931348623157e308, 1e15 + 0.5, 1e16, 123456.789e3 } do
+            assert.equal(value, tonumber(units.show_number(value)))
+            assert.equal(-value, tonumber(units.show_number(-value)))
+        end
+    end)
 end)
