@@ -54,7 +54,7 @@ local function check_pair(name, value)
         return ("cookie %q: expected a string as its value, got %s"):format(name, type(value))
     end
     -- cookie-octet: printable ASCII without space, quote, comma, semicolon and backslash.
-    if find(value, "[^\33\35-\43\45-\58\60-\91\93-\126]") then
+    if find(value, '[%z\1-\32",;\\\127-\255]') then
         return ("cookie %q: the value holds bytes that a cookie cannot carry; encode it first, for example with query.encode"):format(name)
     end
     if #name + #value > PAIR_BYTES_MAX then
