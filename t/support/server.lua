@@ -182,34 +182,45 @@ local function must_be_clean(self, how, code, expected)
     end
 end
 
---- Waits for the end and checks it: the exit code (default 0), no sanitizer report, no worker left. Returns the log.
----@return string log
-function server:wait_end(expected, seconds)
-    local workers = self:workers()
-    local how, code = self.process:wait((seconds or 10) * SLOWNESS)
-    if not how then self:kill() end
-    living[self] = nil
-    must_be_clean(self, how, code, expected or 0)
+--- Kills the workers that outlived their master. Returns their pids.
+local function kill_orphans(workers)
+    local orphans = {}
     for _, pid in ipairs(workers) do
         if process.exists(pid) then
             signal.kill(pid, signal.SIGKILL)
-            error(("worker %d outlived its master; its log:\n%s"):format(pid, self:log()), 2)
+            orphans[#orphans + 1] = pid
         end
     end
+    return orphans
+end
+
+--- Waits for the end and checks it: the exit code (default 0), no sanitizer report, no worker left. `workers` are the pids to
+--- look for (default: those of now). Returns the log.
+---@return string log
+function server:wait_end(expected, seconds, workers)
+    workers = workers or self:workers()
+    local how, code = self.process:wait((seconds or 10) * SLOWNESS)
+    if not how then self.process:kill() end
+    living[self] = nil
+    local orphans = kill_orphans(workers)
+    must_be_clean(self, how, code, expected or 0)
+    if #orphans > 0 then error(("worker %d outlived its master; its log:\n%s"):format(orphans[1], self:log()), 2) end
     return self:log()
 end
 
 --- Asks it to stop (SIGTERM, or the signal given) and checks how it ended. Returns the log.
 ---@return string log
 function server:stop(number, expected, seconds)
+    local workers = self:workers()
     self:signal(number or signal.SIGTERM)
-    return self:wait_end(expected, seconds)
+    return self:wait_end(expected, seconds, workers)
 end
 
 --- Ends it and its workers at once, without a check.
 function server:kill()
-    for _, pid in ipairs(self:workers()) do signal.kill(pid, signal.SIGKILL) end
+    local workers = self:workers()
     self.process:kill()
+    kill_orphans(workers)
     living[self] = nil
 end
 
