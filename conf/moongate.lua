@@ -1,0 +1,59 @@
+-- The default configuration: `moongate run` serves it as it is. Every setting stands here with its default and what it does,
+-- so nothing changes when a line is deleted. Check your own with `moongate check FILE`.
+--
+-- Durations are written "300ms", "10s", "5m", "1h"; sizes "16k", "1m", "2g". Names of files count from the folder of this file.
+return {
+  -- What `moongate reload`, `stop` and `status` call this instance (--name). By default the name of the config's file.
+  name = "moongate",
+
+  -- Where to listen, one address or a list: "127.0.0.1:8080", ":8080" (all interfaces), "[::1]:8080", "unix:/run/site.sock".
+  -- Port 0 takes a free one and prints it.
+  listen = { "127.0.0.1:8080" },
+
+  -- Processes that serve, 1 to 256. "auto": one for each processor that we may use.
+  workers = "auto",
+
+  -- The site: a file that returns an app, or an app made right here.
+  app = "site.lua",
+
+  -- Other sites by host, each an app or its file. What none of them names goes to `app`.
+  hosts = {
+    -- ["blog.example.org"] = "examples/hello.lua",
+    -- ["*.example.org"]    = "examples/static.lua", -- any depth below example.org, not example.org itself
+  },
+
+  -- What one client, or all of them, may take. Each limit has an answer; none ends a worker.
+  limits = {
+    line         = "8k",    -- longest request line; beyond it 414
+    head         = "16k",   -- longest request head; beyond it 431
+    fields       = 100,     -- most field lines of a request; beyond it 431
+    body         = "1m",    -- longest request body, unless the route says otherwise; beyond it 413
+    head_time    = "10s",   -- from the first byte of a request to the end of its head; beyond it 408
+    body_time    = "30s",   -- between two pieces of a request body; beyond it 408
+    idle         = "60s",   -- a connection without a request; then it is closed
+    write_stall  = "30s",   -- a client takes nothing of an answer that waits for it; then its connection is reset
+    linger       = "2s",    -- reading on after an error answer, so that the client can read it
+    pipeline     = 64,      -- requests of one connection running at once; beyond it reading pauses
+    connections  = 10000,   -- connections of one worker; beyond it accepting pauses
+    requests     = 4096,    -- requests of one worker running at once; beyond it 503
+    buffers      = "128m",  -- memory of one worker for output and kept input; beyond it reading pauses, or 503
+    unread       = "256k",  -- of a body that no handler read, this much is read and dropped; beyond it the connection is closed
+    window       = "64k",   -- bytes of one stream waiting to be sent before its writer waits
+  },
+
+  -- How long requests may go on after `stop`, before they are cut off.
+  drain = "30s",
+
+  -- The Server field of answers. false: none.
+  server = "moongate",
+
+  -- Shows clients what went wrong, with file and line. For development (--debug).
+  debug = false,
+
+  log = {
+    access = "off",       -- a line for each request: "off", "-" (standard error) or a file
+    format = "combined",  -- of that line: "combined" or "json"
+    errors = "-",         -- everything else: "-" or a file
+    level  = "info",      -- the least that is told: "debug", "info", "warn" or "error"
+  },
+}

@@ -1,0 +1,143 @@
+--- Descriptors: answers said by a value instead of a function, so that C can give them without Lua. Made by `app:files`,
+--- `app:proxy` and `app:redirect`, or used in place of a handler. Checked when they are made.
+local caller = require "moongate.caller"
+local paths = require "moongate.paths"
+local pattern = require "moongate.pattern"
+local schema = require "moongate.schema"
+local upstream = require "moongate.upstream"
+
+local M = {}
+
+---@class moongate.Descriptor
+---@field kind "files"|"proxy"|"redirect"
+---@field dir? string files: the folder
+---@field upstream? moongate.Upstream proxy
+---@field to? string redirect: where to, with the route's captures
+---@field status? integer redirect
+---@field keep_query? boolean redirect
+---@field options table what else was said, checked
+local Descriptor = {}
+Descriptor.__index = Descriptor
+
+local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
+
+--- Text that may stand in a header field.
+local field_value = schema.custom("a header value without control characters", { "string" }, function(value)
+    if type(value) ~= "string" or value == "" or value:match("%c") then return nil end
+    return value
+end)
+
+local file_name = schema.custom("the name of a file in a folder", { "string" }, function(value)
+    if type(value) ~= "string" or value == "" or value:match("[/%z]") then return nil end
+    return value
+end)
+
+local path_pattern = schema.custom('a path such as "/v1/*"', { "string" }, function(value)
+    if type(value) ~= "string" or value:sub(1, 1) ~= "/" or value:match("[%c ?#]") then return nil end
+    return value
+end)
+
+--- Options by kind, as rows of a schema, so that an app's methods can take them together with a route's.
+M.FIELDS = {
+    files = {
+        { name = "index", type = schema.either { file_name, schema.only(false) }, default = "index.html" },
+        { name = "cache_control", type = field_value },
+    },
+    proxy = {
+        { name = "path", type = path_pattern },
+    },
+    redirect = {
+        { name = "keep_query", type = schema.boolean, default = true },
+    },
+}
+
+local function options_of(kind, given, what)
+    return schema.demand(schema.record(M.FIELDS[kind]), given or {}, what)
+end
+
+local function new(kind, fields)
+    fields.kind = kind
+    return setmetatable(fields, Descriptor)
+end
+
+--- Files below a folder. A relative folder is looked for beside the file that makes the call.
+---@param dir string
+---@param options? { index?: string|false, cache_control?: string }
+---@param folder? string where a relative `dir` lies instead
+---@return moongate.Descriptor
+function M.files(dir, options, folder)
+    if type(dir) ~= "string" or dir == "" or dir:find("\0", 1, true) then
+        caller.raise("files: expected a folder, got " .. schema.shown(dir))
+    end
+    local _, file = caller.where()
+    return new("files", { dir = paths.resolve(folder or paths.folder_of(file), dir), options = options_of("files", options, "files") })
+end
+
+--- Requests forwarded to an upstream. `path` replaces the request's; captures of the route may stand in it.
+---@param target moongate.Upstream|string|table
+---@param options? { path?: string }
+---@return moongate.Descriptor
+function M.proxy(target, options)
+    return new("proxy", { upstream = upstream.from(target, "proxy"), options = options_of("proxy", options, "proxy") })
+end
+
+--- Another place. `to` is a path or a URL; captures of the route may stand in its path.
+---@param to string
+---@param status? integer 301, 302 (the default), 303, 307 or 308
+---@param options? { keep_query?: boolean }
+---@return moongate.Descriptor
+function M.redirect(to, status, options)
+    if type(to) ~= "string" or not (to:match("^/") or to:match("^%a[%w+.-]*://[^/]")) then
+        caller.raise('redirect: expected a path such as "/new" or a URL, got ' .. schema.shown(to))
+    end
+    if to:match("[%c \127-\255]") then
+        caller.raise(("redirect: %q: spaces, controls and non-ASCII characters are written as %%XX"):format(to))
+    end
+    if status ~= nil and not REDIRECTS[status] then
+        caller.raise("redirect: expected a status of 301, 302, 303, 307 or 308, got " .. schema.shown(status))
+    end
+    local checked = options_of("redirect", options, "redirect")
+    return new("redirect", { to = to, status = status or 302, keep_query = checked.keep_query, options = checked })
+end
+
+--- Is this a descriptor?
+function M.is(value)
+    return getmetatable(value) == Descriptor
+end
+
+--- The template whose captures the route must have, if any.
+local function template(descriptor)
+    if descriptor.kind == "redirect" then return descriptor.to:gsub("^%a[%w+.-]*://[^/]*", ""):match("^[^?#]*") end
+    return descriptor.options.path or ""
+end
+
+--- Can this descriptor stand at that pattern? nil, or what is wrong.
+---@param route_pattern string
+---@return string? message
+function M.misfit(descriptor, route_pattern)
+    if descriptor.kind == "files" and not pattern.is_open(route_pattern) then
+        return ('files need a pattern that ends in a wildcard, as in "%s/*"'):format((route_pattern:gsub("/$", "")))
+    end
+    local has = {}
+    for _, name in ipairs(pattern.names(route_pattern)) do has[name] = true end
+    for _, name in ipairs(pattern.names(template(descriptor))) do
+        if not has[name] then
+            return ("%q has no capture %q for %q"):format(route_pattern, name, descriptor.to or descriptor.options.path)
+        end
+    end
+    if descriptor.to and pattern.shape(descriptor.to) == pattern.shape(route_pattern) then
+        return ("%q redirects to itself"):format(route_pattern)
+    end
+    return nil
+end
+
+--- One phrase for tables and messages: `files public`, `proxy to "api"`, `302 /new`.
+function M.describe(descriptor)
+    if descriptor.kind == "files" then return "files " .. descriptor.dir end
+    if descriptor.kind == "proxy" then return ("proxy to %q"):format(descriptor.upstream.name) end
+    return ("%d %s"):format(descriptor.status, descriptor.to)
+end
+
+Descriptor.__tostring = M.describe
+
+return M

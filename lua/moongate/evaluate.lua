@@ -1,0 +1,185 @@
+--- A file → a generation, as a value: one validated config, one app made of all apps, the files it came from; or every problem.
+--- Runs user code, so a disposable process does it first. Takes nothing into service.
+local app = require "moongate.app"
+local compose = require "moongate.compose"
+local config = require "moongate.config"
+local descriptor = require "moongate.descriptor"
+local environment = require "moongate.environment"
+local locate = require "moongate.locate"
+local paths = require "moongate.paths"
+local problems = require "moongate.problems"
+local schema = require "moongate.schema"
+
+local M = {}
+
+---@class moongate.Evaluation
+---@field config? table validated, in the program's units; nil after a problem
+---@field apps? moongate.App one app, hosts applied; nil after a problem
+---@field files string[] every file loaded
+---@field problems table a list of moongate.problems
+
+--- Reports a key of the config at its place in the text, as far as it can be found.
+local function reporter(list, file)
+    local keys
+    return function(key, message, hint)
+        if key:match("^%-%-") then
+            list:add { file = "command line", key = key, message = message, hint = hint }
+            return
+        end
+        local text = list.sources[file]
+        keys = keys or text and locate.new(text)
+        local line, column
+        if keys then line, column = keys:position(key) end
+        list:add { file = file, line = line, column = column, key = key, message = message, hint = hint }
+    end
+end
+
+--- What a file named by a config returns must be an app.
+local function load_app(generation, path, report, key)
+    local ok, value = generation:run(path)
+    if not ok then return nil end
+    if app.is(value) then return value end
+    if generation.files[1] == path then
+        report(key, "names the config itself")
+    else
+        generation.problems:add {
+            file = path, message = "returns no app",
+            hint = "end it with `return app`, where app = mg.app()",
+        }
+    end
+    return nil
+end
+
+--- Files are opened below the folder of the config; a missing one is told at its key.
+local function app_of(generation, entry, folder, report, key)
+    if app.is(entry) then return entry end
+    local path = paths.resolve(folder, entry)
+    local file, message = io.open(path, "rb")
+    if not file then
+        report(key, ("cannot read %s"):format(message))
+        return nil
+    end
+    file:close()
+    return load_app(generation, path, report, key)
+end
+
+--- The default app and those of hosts, in a stable order.
+local function gather(settings, generation, place, report)
+    local parts = {}
+    if settings.app then
+        parts[1] = { app = app_of(generation, settings.app, place.folder, report, "app") }
+    end
+    local names = {}
+    for host in pairs(settings.hosts or {}) do names[#names + 1] = host end
+    table.sort(names)
+    for _, host in ipairs(names) do
+        local key = schema.join("hosts", host)
+        parts[#parts + 1] = { host = host, app = app_of(generation, settings.hosts[host], place.folder, report, key) }
+    end
+    return parts
+end
+
+local function label(route)
+    return ("%s %q"):format(route.methods and table.concat(route.methods, ",") or "any method", route.pattern)
+end
+
+--- What only shows when everything is together.
+local function check_whole(whole, list)
+    for _, pair in ipairs(compose.duplicates(whole.routes)) do
+        local other = pair.first.pattern == pair.second.pattern and "" or (" as %q"):format(pair.first.pattern)
+        list:add_at(pair.second.where, ("%s can never be reached: it is routed at %s%s already"):format(
+            label(pair.second), pair.first.where, other), "give one of the two a `when`, or another method or pattern")
+    end
+    for _, route in ipairs(whole.routes) do
+        local handler = route.handler
+        if descriptor.is(handler) and handler.kind == "files" and not paths.is_folder(handler.dir) then
+            list:add_at(route.where, ("no folder %q"):format(handler.dir), "a folder is looked for beside the file that names it")
+        end
+    end
+end
+
+--- One app out of the parts, and what `mg.extend_request` gathered.
+local function merge(parts, gathered, list)
+    local whole = app.new()
+    local function fail(where, message) list:add_at(where, message) end
+    for _, part in ipairs(parts) do
+        if part.app then
+            compose.graft(whole, part.app.root, { prefix = "", host = part.host }, fail)
+            app.seal(part.app)
+        end
+    end
+    compose.graft(whole, gathered, { prefix = "" }, fail)
+    compose.finish_errors(whole)
+    app.seal(whole)
+    check_whole(whole, list)
+    return whole
+end
+
+--- Value of a file → config, and the apps that it names. The apps are loaded even when the config has problems, to find theirs, too.
+local function read_value(value, generation, place, overrides)
+    local list = generation.problems
+    local report = reporter(list, place.file)
+    local given = value
+    if app.is(value) then given = { app = value } end
+    if type(given) ~= "table" then
+        list:add {
+            file = place.file, message = value == nil and "returns nothing" or "returns a " .. type(value),
+            hint = "end it with `return app`, or with `return { app = …, listen = … }`",
+        }
+        return nil, {}
+    end
+    local settings, checked = config.read(given, place, overrides, report)
+    local parts = gather(checked, generation, place, report)
+    checked.app, checked.hosts = nil, nil
+    return settings, parts
+end
+
+--- Runs `produce`, which gives the value of a config, between the beginning and the end of a generation.
+local function evaluate(place, overrides, produce)
+    local list = problems.new()
+    local generation = environment.new(list)
+    app.begin_loading()
+    local ok, value = produce(generation)
+    local settings, parts = nil, {}
+    if ok then settings, parts = read_value(value, generation, place, overrides) end
+    local whole = merge(parts, app.finish_loading(), list)
+    generation:seal()
+    if #list > 0 then settings, whole = nil, nil end
+    return { config = settings, apps = whole, files = generation.files, problems = list }
+end
+
+--- Evaluates a config or an app. Never raises for what the file does: look at `problems`.
+---@param path string
+---@param overrides? { listen?: string[], workers?: string, name?: string, debug?: boolean } what the command line said
+---@return moongate.Evaluation
+function M.file(path, overrides)
+    local place = { file = path, folder = paths.folder_of(path) }
+    return evaluate(place, overrides or {}, function(generation) return generation:run(path) end)
+end
+
+--- Evaluates a config that a function makes: what `serve` and `proxy` stand for. An error it raises is a problem of the command line.
+---@param produce fun(): table
+---@param overrides? table
+---@return moongate.Evaluation
+function M.value(produce, overrides)
+    local place = { file = "command line", folder = "." }
+    return evaluate(place, overrides or {}, function(generation)
+        local ok, value = pcall(produce)
+        if ok then return true, value end
+        generation.problems:add { file = place.file, message = (tostring(value):gsub("^%S-:%d+: ", "")) }
+        return false, nil
+    end)
+end
+
+local MAKERS = { serve = "moongate.serve", proxy = "moongate.proxy" }
+
+--- Evaluates what a command asks for: `serve` and `proxy` their words, all others a file.
+---@param options { command: string, file?: string, arguments?: string[], listen?: string[], workers?: string, name?: string, debug?: boolean }
+---@return moongate.Evaluation
+function M.command(options)
+    local maker = MAKERS[options.command]
+    if not maker then return M.file(options.file or "conf/moongate.lua", options) end
+    return M.value(function() return require(maker).config(options.arguments or {}) end, options)
+end
+
+return M

@@ -1,0 +1,70 @@
+--- The plan: what the processes must know of a generation, as lines "key value" (src/abi/vm.h). Made from an evaluation without
+--- problems; the master reads it and never runs a script.
+local abi = require "moongate.abi"
+
+local M = {}
+
+local function read_all(path)
+    local file = io.open(path, "rb")
+    local text = file and file:read("*a")
+    if file then file:close() end
+    return text
+end
+
+--- How many processors this process may use: its affinity (proc(5), Cpus_allowed_list), and no more than its cgroup's quota.
+---@param read? fun(path: string): string?
+---@return integer
+function M.processors(read)
+    read = read or read_all
+    local count = 0
+    local allowed = (read("/proc/self/status") or ""):match("Cpus_allowed_list:%s*([%d,%-]+)")
+    for from, to in (allowed or "0"):gmatch("(%d+)%-?(%d*)") do
+        count = count + (tonumber(to) or tonumber(from)) - tonumber(from) + 1
+    end
+    local quota, period = (read("/sys/fs/cgroup/cpu.max") or ""):match("^(%d+) (%d+)")
+    if quota then count = math.min(count, math.ceil(tonumber(quota) / tonumber(period))) end
+    return math.max(1, count)
+end
+
+--- A value keeps to its line.
+local function line(key, value)
+    return ("%s %s\n"):format(key, (tostring(value):gsub("%c", "?")))
+end
+
+--- What a route is called in messages: its name, or method, host and pattern.
+---@return string
+function M.route_text(route)
+    if route.options and route.options.name then return route.options.name end
+    local methods = route.methods and table.concat(route.methods, ",") or "*"
+    return ("%s %s%s"):format(methods, route.host or "", route.pattern)
+end
+
+local function has_once(apps)
+    for _, hook in ipairs(apps.start) do
+        if hook.once then return true end
+    end
+    return false
+end
+
+--- The plan of an evaluation.
+---@param evaluation moongate.Evaluation without problems
+---@return string
+function M.text(evaluation)
+    local config, apps = evaluation.config, evaluation.apps
+    local workers = config.workers == "auto" and M.processors() or config.workers
+    local lines = { line("name", config.name) }
+    local function add(key, value) lines[#lines + 1] = line(key, value) end
+    for _, address in ipairs(config.listen) do add("listen", address) end
+    add("workers", workers)
+    add("drain_ms", ("%d"):format(config.drain_ms))
+    if has_once(apps) then add("once", 1) end
+    add("access_log", config.log.access)
+    add("access_format", config.log.format)
+    add("error_log", config.log.errors)
+    for at, route in ipairs(apps.routes) do
+        add("route", ("%d %s"):format(abi.C.MG_ROUTE_FIRST + at - 1, M.route_text(route)))
+    end
+    return table.concat(lines) .. "end\n"
+end
+
+return M

@@ -1,0 +1,114 @@
+--- `mg.upstream { … }`: a group of servers that answer the same requests. A value, checked when it is made; connections to the
+--- servers are opened by the worker that uses it.
+local address = require "moongate.address"
+local caller = require "moongate.caller"
+local schema = require "moongate.schema"
+
+local M = {}
+
+---@class moongate.Upstream
+---@field kind "upstream"
+---@field name string
+---@field servers { address: string, weight: integer }[]
+---@field balance string
+---@field where string
+local Upstream = {}
+Upstream.__index = Upstream
+Upstream.__tostring = function(self) return ("upstream %q"):format(self.name) end
+
+local SERVERS_MAX = 64
+local WEIGHT_MAX = 1000
+
+local weight = schema.count(1, WEIGHT_MAX)
+
+--- A server: its address, or a table of the address and options.
+local server = {
+    expected = address.server.expected,
+    takes = { string = true, table = true },
+    check = function(value, path, report)
+        if type(value) ~= "table" then
+            local text = address.server.check(value, path, report)
+            return text and { address = text, weight = 1 }
+        end
+        local options = {}
+        for key, entry in pairs(value) do options[key == 1 and "address" or key] = entry end
+        return schema.record({
+            { name = "address", type = address.server, required = true },
+            { name = "weight", type = weight, default = 1 },
+        }).check(options, path, report)
+    end,
+}
+
+local options = schema.record {
+    { name = "name", type = schema.string },
+    { name = "servers", type = schema.list(server, 1, SERVERS_MAX), required = true },
+    { name = "balance", type = schema.choice { "p2c", "round-robin" }, default = "p2c" },
+}
+
+--- Two entries of one address would be two of the same server.
+local function repeated(servers)
+    local seen = {}
+    for at, entry in ipairs(servers) do
+        if seen[entry.address] then
+            return ("servers[%d]: %q is already servers[%d]; give it a weight instead"):format(
+                at, entry.address, seen[entry.address])
+        end
+        seen[entry.address] = at
+    end
+    return nil
+end
+
+local function make(given, what)
+    local checked = schema.demand(options, given, what)
+    local twice = repeated(checked.servers)
+    if twice then caller.raise(what .. ": " .. twice) end
+    checked.name = checked.name or checked.servers[1].address
+    checked.kind = "upstream"
+    checked.where = caller.where()
+    return setmetatable(checked, Upstream)
+end
+
+--- A group of servers. Misuse is raised at the caller's line.
+---@param given { servers: (string|table)[], name?: string, balance?: "p2c"|"round-robin" }
+---@return moongate.Upstream
+function M.new(given)
+    return make(given, "mg.upstream")
+end
+
+--- Is this an upstream?
+function M.is(value)
+    return getmetatable(value) == Upstream
+end
+
+--- `http://host:port` without its scheme, port 80 when it names none.
+local function from_url(url, what)
+    if url:match("^https:") then
+        caller.raise(("%s: %q: upstreams are spoken to without TLS, as in %q"):format(what, url, "http://10.0.0.1:9000"))
+    end
+    local rest = url:match("^http://(.*)$")
+    if not rest then return url end
+    local authority, path = rest:match("^([^/?#]*)(.*)$")
+    if path ~= "" and path ~= "/" then
+        caller.raise(("%s: %q: a server has no path; say { path = %q } to change the request's"):format(
+            what, url, path:gsub("/$", "") .. "/*"))
+    end
+    return authority:match(":%d+$") and authority or authority .. ":80"
+end
+
+--- What `app:proxy` takes: an upstream, a URL or address, or a list of such.
+---@return moongate.Upstream
+function M.from(value, what)
+    if M.is(value) then return value end
+    if type(value) == "string" then return make({ servers = { from_url(value, what) } }, what) end
+    if type(value) ~= "table" or getmetatable(value) then
+        return caller.raise(("%s: expected an upstream, a URL such as %q or a list of servers, got %s"):format(
+            what, "http://10.0.0.1:9000", schema.shown(value)))
+    end
+    local servers = {}
+    for key, entry in pairs(value) do
+        servers[key] = type(entry) == "string" and from_url(entry, what) or entry
+    end
+    return make({ servers = servers }, what)
+end
+
+return M
