@@ -1,4 +1,5 @@
 local ffi = require "ffi"
+local lfs = require "lfs"
 local c = require "t.support.c"
 c.header("http/url.h")
 local lib = c.lib()
@@ -127,5 +128,30 @@ describe("an authority", function()
         assert.equal(0, lib.http_authority_check("a:80,b", 4))
         assert.equal(-400, lib.http_authority_check("a%41", 3))
         assert.equal(-400, lib.http_authority_check("[::1]", 4))
+    end)
+end)
+
+describe("the fuzz corpus of targets", function()
+    local folder = c.root .. "/t/fuzz/corpus/target/"
+    it("never grows, and is settled once it is normal", function()
+        local count, normal = 0, 0
+        for name in lfs.dir(folder) do
+            if lfs.attributes(folder .. name, "mode") == "file" then
+                local f = assert(io.open(folder .. name, "rb"))
+                local text = f:read("*a")
+                f:close()
+                local out = normalise(text)
+                if out ~= -400 then
+                    normal = normal + 1
+                    assert.is_true(#out <= #text)
+                    assert.is_nil((out .. "/"):find("/%.%.?/"))
+                    assert.equal(out, normalise(out))
+                end
+                assert.is_true(#decode(text) <= #text)
+                assert.is_true(authority(text) == 0 or authority(text) == -400)
+                count = count + 1
+            end
+        end
+        assert.is_true(count >= 10 and normal >= 5)
     end)
 end)
