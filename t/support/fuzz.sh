@@ -32,7 +32,7 @@ run() {
     fi
 }
 
-names=${*:-$(cd t/fuzz && ls ./*.c 2>/dev/null | sed 's/^\.\///; s/\.c$//')}
+names=${*:-$(find t/fuzz -maxdepth 1 -name '*.c' | sed 's|.*/||; s|\.c$||' | sort)}
 [ -n "$names" ] || { echo "t/fuzz holds no harness"; exit 0; }
 count=$(echo "$names" | wc -w)
 passed=0 failed=0
