@@ -10,15 +10,12 @@ struct http_head_limits {
     uint32_t field_count;  /* number of field lines: beyond it 431 */
 };
 
-/* Masks of one received buffer, computed once per 64-byte block and shared by all the requests pipelined
- * in it. 64 bytes past the end must be readable (their content does not matter). */
-enum { HTTP_SCAN_BLOCKS = 64 };
+/* The received bytes that heads are parsed from, one after the other. 64 bytes past the end must be readable (their
+ * content does not matter). No masks are kept: a search that begins anew at each line takes as long as bitmaps of the
+ * whole buffer that pipelined requests share, and a tenth to a sixth fewer instructions (bench/micro/head.c). */
 struct http_scan {
     const char *base;
-    uint32_t bytes;   /* valid bytes from base */
-    uint32_t first;   /* first block held below */
-    uint32_t blocks;  /* blocks held */
-    uint64_t control[HTTP_SCAN_BLOCKS], nontoken[HTTP_SCAN_BLOCKS], space[HTTP_SCAN_BLOCKS];
+    uint32_t bytes; /* valid bytes from base; at most HTTP_HEAD_BYTES_MAX of them belong to one head */
 };
 
 /* What a partial parse remembers, so that the next call goes on where this one stopped. */
@@ -36,7 +33,8 @@ int http_head_select(int force);
 void http_scan_begin(struct http_scan *scan, const char *bytes, uint32_t count);
 
 /* Parses one request head that begins `at` bytes into the scanned buffer. `progress` is all zero at the first
- * call for a head, and is handed back unchanged with the longer buffer after a 0.
+ * call for a head, and is handed back unchanged with the longer buffer after a 0; so is *ret_head, which then holds the
+ * lines parsed so far. Both may be thrown away after a 0 to begin anew. The bytes may have moved meanwhile.
  * Returns the bytes of the head (> 0), 0 when more bytes are needed, or the negated HTTP status to answer
  * (-400, -414, -431, -501, -505, -417). On a negative return *ret_reason is a static sentence for the error body. */
 int http_request_parse(struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
