@@ -13,7 +13,7 @@ app:get("/broken", function(req)
 end)
 
 app:get("/closed", function(req)
-  error { kind = "closed", until_hour = 9 }          -- a kind of your own
+  error { kind = "closed", status = 503, opens = 9 } -- a kind of your own
 end)
 
 app:on_error("not-found", function(req, err)
@@ -21,7 +21,7 @@ app:on_error("not-found", function(req, err)
 end)
 
 app:on_error("closed", function(req, err)
-  return 503, ("We open at %d."):format(err.until_hour)
+  return 503, ("We open at %d."):format(err.value.opens)
 end)
 
 app:on_error("internal-error", function(req, err)

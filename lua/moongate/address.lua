@@ -8,6 +8,7 @@ local UNIX_PATH_MAX = 107 -- sun_path, unix(7)
 
 --- nil when the form is right, else what is wrong with it.
 local function fault(text, with_any_host, least_port)
+    if text:match("%c") then return "it has a control character" end
     local path = text:match("^unix:(.*)$")
     if path then
         if path == "" then return "a path follows \"unix:\"" end
@@ -31,21 +32,38 @@ local function hint(value)
     return nil
 end
 
-local function address_type(expected, with_any_host, least_port)
+--- `http://host:port` without its scheme; port 80 when it names none. Or nil and what is wrong.
+local function from_url(text)
+    if text:match("^https:") then return nil, "servers are spoken to without TLS, as in \"http://10.0.0.1:9000\"" end
+    local rest = text:match("^http://(.*)$")
+    if not rest then return text end
+    local authority, path = rest:match("^([^/?#]*)/?(.*)$")
+    if path ~= "" then return nil, "a server has no path; the option `path` of app:proxy changes the request's" end
+    return authority:match(":%d+$") and authority or authority .. ":80"
+end
+
+local function address_type(expected, read)
     return schema.custom(expected, { "string" }, function(value)
         if type(value) ~= "string" then
             return nil, nil, type(value) == "number" and hint(value) or nil
         end
-        local wrong = fault(value, with_any_host, least_port)
-        if not wrong then return value end
+        local text, wrong = read(value)
+        if text then return text end
         return nil, ("expected %s, got %s: %s"):format(expected, schema.shown(value), wrong), hint(value)
     end)
 end
 
 --- Where to listen. Port 0 lets the system choose.
-M.listen = address_type('an address such as "127.0.0.1:8080", ":8080" or "unix:/path"', true, 0)
+M.listen = address_type('an address such as "127.0.0.1:8080", ":8080" or "unix:/path"', function(text)
+    local wrong = fault(text, true, 0)
+    return not wrong and text or nil, wrong
+end)
 
---- Where a server is.
-M.server = address_type('a server such as "10.0.0.1:9000" or "unix:/path"', false, 1)
+--- Where a server is; a URL without a path is taken, too.
+M.server = address_type('a server such as "10.0.0.1:9000" or "unix:/path"', function(value)
+    local text, wrong = from_url(value)
+    wrong = wrong or fault(text, false, 1)
+    return not wrong and text or nil, wrong
+end)
 
 return M

@@ -31,7 +31,6 @@ M.METHODS = METHODS
 local ERROR_KINDS = { "not-found", "method-not-allowed", "internal-error" }
 
 local BODY_MAX = 1e15
-local TIME_MAX = 86400000
 
 local method = schema.custom("a method such as \"GET\"", { "string" }, function(value)
     for _, known in ipairs(METHODS) do
@@ -45,7 +44,6 @@ local ROUTE_FIELDS = {
     { name = "when", type = schema.func },
     { name = "body", type = schema.size(0, BODY_MAX) },
     { name = "name", type = schema.string },
-    { name = "time", type = schema.duration(1, TIME_MAX) },
 }
 
 local function fields_with(...)
@@ -209,7 +207,7 @@ verb("any", nil)
 --- A route for some methods: `app:route("/x", { methods = { "GET", "POST" } }, handler)`, or all in one table:
 --- `app:route { "/x", methods = …, handler = … }`.
 ---@param pattern string|table
----@param options? { methods?: string|string[], when?: function, body?: string|integer, name?: string, time?: string|number }
+---@param options? { methods?: string|string[], when?: function, body?: string|integer, name?: string }
 ---@param handler? function|moongate.Descriptor
 function App:route(pattern, options, handler)
     local what = "app:route"

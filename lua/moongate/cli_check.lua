@@ -1,5 +1,6 @@
 --- `moongate check FILE [--json]`: everything that a reload checks. Exit code 0, or 1 with every problem told.
 local evaluate = require "moongate.evaluate"
+local json = require "moongate.json"
 local text = require "moongate.cli_text"
 
 local M = {}
@@ -13,7 +14,7 @@ end
 
 local function as_json(evaluation)
     local problems = evaluation.problems:rows()
-    return text.json({ ok = #problems == 0, problems = problems, files = evaluation.files }, { "problems", "files" })
+    return json.encode { ok = #problems == 0, problems = json.array(problems), files = json.array(evaluation.files) } .. "\n"
 end
 
 --- Problems go to standard error for people; with `json` the answer, good or bad, goes to standard output.

@@ -2,7 +2,7 @@
 local caller = require "moongate.caller"
 local descriptor = require "moongate.descriptor"
 local evaluate = require "moongate.evaluate"
-local text = require "moongate.cli_text"
+local json = require "moongate.json"
 local pattern = require "moongate.pattern"
 
 local M = {}
@@ -18,7 +18,7 @@ local function filters_of(route, filters)
             names[#names + 1] = filter.where .. (relation == "sometimes" and " (" .. (filter.host or "") .. filter.pattern .. ")" or "")
         end
     end
-    return names
+    return json.array(names)
 end
 
 local function handler_of(route)
@@ -78,7 +78,7 @@ function M.run(options, out, err)
         return 1
     end
     local rows = M.rows(evaluation.apps)
-    local shown = options.json and text.json(rows, { "filters" }) or M.table_text(rows)
+    local shown = options.json and json.encode(json.array(rows)) .. "\n" or M.table_text(rows)
     local stream = out or io.stdout
     stream:write(shown)
     return 0

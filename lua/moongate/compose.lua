@@ -152,6 +152,9 @@ local function holds(scope, host, path)
     return #path == #scope.prefix or scope.prefix == "" or path:byte(#scope.prefix + 1) == 47
 end
 
+--- The kinds of errors that come with a status alone.
+local KINDS = { [404] = "not-found", [405] = "method-not-allowed", [500] = "internal-error" }
+
 --- Where handlers hold for a part of the site only, each key gets one function that picks by host and path: the innermost part
 --- that has a handler for the error's kind, its status or "*". Without one, the bare status gives the built-in answer.
 local function picker(scopes)
@@ -160,7 +163,7 @@ local function picker(scopes)
         for _, scope in ipairs(scopes) do
             if holds(scope, host, req.path) then
                 local handlers = scope.handlers
-                local handler = handlers[err.kind] or handlers[err.status] or handlers["*"]
+                local handler = handlers[err.kind] or handlers[err.status] or handlers[KINDS[err.status]] or handlers["*"]
                 if handler then return handler.fn(req, err) end
             end
         end
@@ -195,13 +198,39 @@ local function overlap(a, b)
     return false
 end
 
+local function shape_of(route)
+    return (route.host or "") .. "\0" .. pattern.shape(route.pattern)
+end
+
+--- Routes with a predicate come before the one without that would answer in their place, wherever they were written.
+---@return table[] routes
+function M.order(routes)
+    local waiting, ordered, placed = {}, {}, {}
+    for _, route in ipairs(routes) do
+        local shape = shape_of(route)
+        waiting[shape] = waiting[shape] or {}
+        if route.when then table.insert(waiting[shape], route) end
+    end
+    local function place(route)
+        if not placed[route] then ordered[#ordered + 1] = route end
+        placed[route] = true
+    end
+    for _, route in ipairs(routes) do
+        if not route.when then
+            for _, earlier in ipairs(waiting[shape_of(route)]) do place(earlier) end
+        end
+        place(route)
+    end
+    return ordered
+end
+
 --- Pairs of routes of which the later can never be reached: same host, same shape, a common method, no predicate.
 ---@return { first: table, second: table }[]
 function M.duplicates(routes)
     local by_shape, found = {}, {}
     for _, route in ipairs(routes) do
         if not route.when then
-            local key = (route.host or "") .. "\0" .. pattern.shape(route.pattern)
+            local key = shape_of(route)
             local same = by_shape[key] or {}
             by_shape[key] = same
             for _, other in ipairs(same) do

@@ -91,7 +91,7 @@ function M.redirect(to, status, options)
         caller.raise('redirect: expected a path such as "/new" or a URL, got ' .. schema.shown(to))
     end
     if to:match("[%c \127-\255]") then
-        caller.raise(("redirect: %q: spaces, controls and non-ASCII characters are written as %%XX"):format(to))
+        caller.raise(("redirect: %s: spaces, controls and non-ASCII characters are written as %%XX"):format(schema.quoted(to)))
     end
     if status ~= nil and not REDIRECTS[status] then
         caller.raise("redirect: expected a status of 301, 302, 303, 307 or 308, got " .. schema.shown(status))

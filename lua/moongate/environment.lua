@@ -289,15 +289,14 @@ function Generation:run(path)
     local value = self.modules[path]
     if value ~= nil then return true, value end
     local folder = paths.folder_of(path)
+    self.modules[path] = LOADING
     local ok, result = xpcall(function()
         local chunk, message = self:compile(path, folder)
         if not chunk then error(message, 0) end
         return chunk(path)
     end, function(failure) return self:describe(failure) end)
-    if ok then
-        self.modules[path] = result
-        return true, result
-    end
+    self.modules[path] = ok and result or nil
+    if ok then return true, result end
     result.file = result.file or path
     result.hint = result.hint or hint_for(self, paths.folder_of(result.file), result.message)
     self.problems:add(result)

@@ -110,6 +110,7 @@ local function merge(parts, gathered, list)
     end
     compose.graft(whole, gathered, { prefix = "" }, fail)
     compose.finish_errors(whole)
+    whole.routes = compose.order(whole.routes)
     app.seal(whole)
     check_whole(whole, list)
     return whole

@@ -10,14 +10,24 @@ local M = {}
 
 local QUOTED_MAX = 60
 
+local CONTROLS = { ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t" }
+
+--- Text in quotes, on one line.
+---@return string
+function M.quoted(text)
+    local cut = #text > QUOTED_MAX and "…" or ""
+    local escaped = text:sub(1, QUOTED_MAX):gsub('["\\]', "\\%0"):gsub("%c", function(control)
+        return CONTROLS[control] or ("\\%03d"):format(control:byte())
+    end)
+    return ('"%s"%s'):format(escaped, cut)
+end
+
 --- A value as it is quoted in messages.
 ---@return string
 function M.shown(value)
     local kind = type(value)
     if kind == "nil" then return "nothing" end
-    if kind == "string" then
-        return #value > QUOTED_MAX and ("%q"):format(value:sub(1, QUOTED_MAX)) .. "…" or ("%q"):format(value)
-    end
+    if kind == "string" then return M.quoted(value) end
     if kind == "number" or kind == "boolean" then return tostring(value) end
     return "a " .. kind
 end
@@ -26,7 +36,7 @@ end
 ---@return string
 function M.join(path, key)
     if type(key) ~= "string" then return ("%s[%s]"):format(path, tostring(key)) end
-    if not key:match("^[%a_][%w_]*$") then return ("%s[%q]"):format(path, key) end
+    if not key:match("^[%a_][%w_]*$") then return ("%s[%s]"):format(path, M.quoted(key)) end
     return path == "" and key or path .. "." .. key
 end
 

@@ -80,35 +80,15 @@ function M.is(value)
     return getmetatable(value) == Upstream
 end
 
---- `http://host:port` without its scheme, port 80 when it names none.
-local function from_url(url, what)
-    if url:match("^https:") then
-        caller.raise(("%s: %q: upstreams are spoken to without TLS, as in %q"):format(what, url, "http://10.0.0.1:9000"))
-    end
-    local rest = url:match("^http://(.*)$")
-    if not rest then return url end
-    local authority, path = rest:match("^([^/?#]*)(.*)$")
-    if path ~= "" and path ~= "/" then
-        caller.raise(("%s: %q: a server has no path; say { path = %q } to change the request's"):format(
-            what, url, path:gsub("/$", "") .. "/*"))
-    end
-    return authority:match(":%d+$") and authority or authority .. ":80"
-end
-
 --- What `app:proxy` takes: an upstream, a URL or address, or a list of such.
 ---@return moongate.Upstream
 function M.from(value, what)
     if M.is(value) then return value end
-    if type(value) == "string" then return make({ servers = { from_url(value, what) } }, what) end
-    if type(value) ~= "table" or getmetatable(value) then
-        return caller.raise(("%s: expected an upstream, a URL such as %q or a list of servers, got %s"):format(
+    if type(value) ~= "string" and (type(value) ~= "table" or getmetatable(value)) then
+        caller.raise(("%s: expected an upstream, a URL such as %q or a list of servers, got %s"):format(
             what, "http://10.0.0.1:9000", schema.shown(value)))
     end
-    local servers = {}
-    for key, entry in pairs(value) do
-        servers[key] = type(entry) == "string" and from_url(entry, what) or entry
-    end
-    return make({ servers = servers }, what)
+    return make({ servers = value }, what)
 end
 
 return M
