@@ -235,7 +235,7 @@ end
 --- Files below a folder, beside the file that says so: `app:files("/assets/*", "public")`.
 ---@param pattern string ends in a wildcard
 ---@param dir string
----@param options? { index?: string|false, cache_control?: string, when?: function, name?: string }
+---@param options? { cache_control?: string, when?: function, name?: string }
 function App:files(pattern, dir, options)
     local what = "app:files"
     check_open(self, what)

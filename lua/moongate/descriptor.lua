@@ -27,11 +27,6 @@ local field_value = schema.custom("a header value without control characters", {
     return value
 end)
 
-local file_name = schema.custom("the name of a file in a folder", { "string" }, function(value)
-    if type(value) ~= "string" or value == "" or value:match("[/%z]") then return nil end
-    return value
-end)
-
 local path_pattern = schema.custom('a path such as "/v1/*"', { "string" }, function(value)
     if type(value) ~= "string" or value:sub(1, 1) ~= "/" or value:match("[%c ?#]") then return nil end
     return value
@@ -40,7 +35,6 @@ end)
 --- Options by kind, as rows of a schema, so that an app's methods can take them together with a route's.
 M.FIELDS = {
     files = {
-        { name = "index", type = schema.either { file_name, schema.only(false) }, default = "index.html" },
         { name = "cache_control", type = field_value },
     },
     proxy = {
@@ -62,7 +56,7 @@ end
 
 --- Files below a folder. A relative folder is looked for beside the file that makes the call.
 ---@param dir string
----@param options? { index?: string|false, cache_control?: string }
+---@param options? { cache_control?: string }
 ---@param folder? string where a relative `dir` lies instead
 ---@return moongate.Descriptor
 function M.files(dir, options, folder)
