@@ -1,0 +1,420 @@
+/* Exchanges: from a request head to the last byte of its response. One connection each at a time, never shared.
+ *
+ * What a fresh connection would have to be sent stands in `kept` as long as there may be one: until it is connected, and on
+ * a kept connection until the first byte of the response. Only a kept connection that turned out stale is replaced, once. */
+#include "proxy/exchange.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+#include "proxy/inner.h"
+
+enum {
+    CONNECTS_MAX = 3,        /* servers tried for one request */
+    REPLAY_BYTES = 32768,    /* request head and content kept for another connection */
+    UNCONNECTED_WINDOWS = 8, /* content taken before there is a connection: what was on its way when the client was paused */
+    INDEX_BITS = 16,
+};
+
+static int dispatch(struct proxy *proxy, struct exchange *x, const char *head, uint32_t bytes);
+
+/* ---- the store ---- */
+
+void exchange_move(struct exchange *x, enum exchange_state to)
+{
+    static const uint8_t allowed[] = {
+        [EXCHANGE_FREE] = 1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER,
+        [EXCHANGE_CONNECTING] = 1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_WAITING | 1 << EXCHANGE_OVER,
+        [EXCHANGE_WAITING] = 1 << EXCHANGE_CONNECTING | 1 << EXCHANGE_CONTENT | 1 << EXCHANGE_OVER,
+        [EXCHANGE_CONTENT] = 1 << EXCHANGE_OVER,
+        [EXCHANGE_OVER] = 1 << EXCHANGE_FREE,
+    };
+    must(allowed[x->state] & 1 << to);
+    x->state = (uint8_t)to;
+}
+
+uint32_t exchange_number(const struct proxy *proxy, const struct exchange *x)
+{
+    return x->generation << INDEX_BITS | (uint32_t)(x - proxy->exchanges);
+}
+
+/* NULL when the number is of an exchange that has ended. */
+static struct exchange *exchange_of(const struct proxy *proxy, uint32_t number)
+{
+    uint32_t index = number & ((1u << INDEX_BITS) - 1);
+    if (index >= proxy->exchange_top)
+        return NULL;
+    struct exchange *x = &proxy->exchanges[index];
+    return x->state != EXCHANGE_FREE && exchange_number(proxy, x) == number ? x : NULL;
+}
+
+static struct exchange *exchange_get(struct proxy *proxy, struct upstream *upstream, uint32_t user)
+{
+    struct exchange *x = proxy->exchange_free;
+    if (x)
+        proxy->exchange_free = x->next;
+    else if (proxy->exchange_top < proxy->options.exchanges)
+        x = &proxy->exchanges[proxy->exchange_top++];
+    else
+        return NULL;
+    *x = (struct exchange){ .generation = x->generation, .upstream = upstream, .user = user };
+    upstream_use(upstream);
+    proxy->exchange_count++;
+    return x;
+}
+
+void due_add(struct proxy *proxy, struct exchange *x)
+{
+    if (x->due)
+        return;
+    x->due = true;
+    x->next = NULL;
+    x->prev = proxy->due.last;
+    if (x->prev)
+        x->prev->next = x;
+    else
+        proxy->due.first = x;
+    proxy->due.last = x;
+}
+
+void due_remove(struct proxy *proxy, struct exchange *x)
+{
+    if (!x->due)
+        return;
+    x->due = false;
+    *(x->prev ? &x->prev->next : &proxy->due.first) = x->next;
+    *(x->next ? &x->next->prev : &proxy->due.last) = x->prev;
+}
+
+/* Only after everything it holds was given back. */
+void exchange_put(struct proxy *proxy, struct exchange *x)
+{
+    must(!x->link && !x->partial && !x->kept.first && !x->due);
+    exchange_move(x, EXCHANGE_FREE);
+    upstream_drop(x->upstream);
+    x->upstream = NULL;
+    x->generation = (x->generation + 1) & ((1u << (32 - INDEX_BITS)) - 1);
+    x->next = proxy->exchange_free;
+    proxy->exchange_free = x;
+    proxy->exchange_count--;
+}
+
+void exchanges_fini(struct proxy *proxy)
+{
+    for (uint32_t i = 0; proxy->exchanges && i < proxy->exchange_top; i++) {
+        struct exchange *x = &proxy->exchanges[i];
+        if (x->state == EXCHANGE_FREE)
+            continue;
+        partial_put(proxy, &x->partial);
+        queue_free(proxy->net, &x->kept);
+        upstream_drop(x->upstream);
+    }
+}
+
+/* ---- ends ---- */
+
+void exchange_deadline(struct proxy *proxy, struct exchange *x, uint32_t ms)
+{
+    x->due_ms = ms ? net_now_ms(proxy->net) + ms : 0;
+    conn_deadline(proxy->net, x->link->conn, ms);
+}
+
+static void detach(struct proxy *proxy, struct exchange *x)
+{
+    struct link *link = x->link;
+    x->link = NULL;
+    if (!link)
+        return;
+    if (proxy->input_link == link) {
+        proxy->input_link = NULL;
+        proxy->input_bytes = 0;
+    }
+    link_close(proxy, link);
+}
+
+static void over(struct proxy *proxy, struct exchange *x, enum proxy_event_kind ending)
+{
+    detach(proxy, x);
+    partial_put(proxy, &x->partial);
+    queue_free(proxy->net, &x->kept);
+    exchange_move(x, EXCHANGE_OVER);
+    x->ending = (uint8_t)ending;
+    due_add(proxy, x);
+}
+
+void exchange_fail(struct proxy *proxy, struct exchange *x, struct failure failure)
+{
+    failure.begun = x->state == EXCHANGE_CONTENT;
+    x->failure = failure;
+    over(proxy, x, failure.begun ? PROXY_BROKEN : PROXY_FAILED);
+}
+
+/* The response is whole. The connection is kept when nothing of this exchange can come after it. */
+void exchange_finish(struct proxy *proxy, struct exchange *x)
+{
+    struct link *link = x->link;
+    if (x->persistent && x->sent_all && proxy->input_bytes == 0 && conn_queued(proxy->net, link->conn) == 0) {
+        x->link = NULL;
+        proxy->input_link = NULL;
+        link_keep(proxy, link);
+    }
+    over(proxy, x, PROXY_END);
+}
+
+/* ---- connections ---- */
+
+/* Idempotent by definition (RFC 9110 §9.2.2): sending it twice is sending it once. */
+static int is_idempotent(uint8_t method)
+{
+    switch (method) {
+    case METHOD_GET:
+    case METHOD_HEAD:
+    case METHOD_OPTIONS:
+    case METHOD_TRACE:
+    case METHOD_PUT:
+    case METHOD_DELETE:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+/* May the request go to another connection after this one was lost? */
+static int can_replay(const struct proxy *proxy, const struct exchange *x)
+{
+    if (x->state != EXCHANGE_WAITING || !x->link->reused || !x->kept.first || x->partial || x->interim)
+        return 0;
+    return is_idempotent(x->method) || conn_sent_total(proxy->net, x->link->conn) == x->sent_before;
+}
+
+void exchange_lost(struct proxy *proxy, struct exchange *x, int error)
+{
+    if (can_replay(proxy, x)) {
+        proxy->facts.retried++;
+        detach(proxy, x);
+        dispatch(proxy, x, NULL, 0);
+        return;
+    }
+    exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_CLOSED, .error = -error });
+}
+
+/* The server did not let us in; it is left alone for a while, and another one is asked. */
+static void refused_by(struct proxy *proxy, struct exchange *x, struct failure why)
+{
+    detach(proxy, x);
+    x->failure = why;
+    x->tried |= UINT64_C(1) << x->server;
+    balance_fail(&x->upstream->balance[x->server], net_now_ms(proxy->net));
+}
+
+static void attach(struct proxy *proxy, struct exchange *x, struct link *link)
+{
+    link->exchange = x;
+    x->link = link;
+    x->moves++;
+    x->sent_before = conn_sent_total(proxy->net, link->conn);
+}
+
+static int attach_kept(struct proxy *proxy, struct exchange *x, struct link *link, const char *head, uint32_t bytes)
+{
+    attach(proxy, x, link);
+    exchange_move(x, EXCHANGE_WAITING);
+    exchange_deadline(proxy, x, proxy->options.head_ms);
+    int error = conn_write(proxy->net, link->conn, head, bytes);
+    if (error == -ENOBUFS)
+        exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_MEMORY });
+    else if (error)
+        exchange_lost(proxy, x, error);
+    return error;
+}
+
+/* Gives the exchange a connection: a kept one only as its first, then `head` is what to send on it. Otherwise it ends as FAILED. */
+static int dispatch(struct proxy *proxy, struct exchange *x, const char *head, uint32_t bytes)
+{
+    struct upstream *upstream = x->upstream;
+    while (__builtin_popcountll(x->tried) < CONNECTS_MAX) {
+        int server = balance_pick(upstream->balance, upstream->server_count, x->tried, net_now_ms(proxy->net));
+        if (server < 0)
+            break;
+        x->server = (uint32_t)server;
+        struct link *link = x->moves == 0 && head ? link_take(proxy, upstream, x->server) : NULL;
+        if (link)
+            return attach_kept(proxy, x, link, head, bytes);
+        int error = link_connect(proxy, upstream, x->server, &link);
+        if (!error) {
+            attach(proxy, x, link);
+            exchange_move(x, EXCHANGE_CONNECTING);
+            exchange_deadline(proxy, x, proxy->options.connect_ms);
+            return 0;
+        }
+        if (error == -EMFILE) {
+            exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_CONNECTIONS });
+            return error;
+        }
+        refused_by(proxy, x, (struct failure){ .cause = CAUSE_CONNECT, .error = -error });
+    }
+    over(proxy, x, PROXY_FAILED);
+    return -ECONNREFUSED;
+}
+
+void exchange_refused(struct proxy *proxy, struct exchange *x, struct failure why)
+{
+    refused_by(proxy, x, why);
+    dispatch(proxy, x, NULL, 0);
+}
+
+void exchange_connected(struct proxy *proxy, struct exchange *x)
+{
+    link_connected(x->link);
+    exchange_move(x, EXCHANGE_WAITING);
+    conn_take(proxy->net, x->link->conn, &x->kept);
+    exchange_deadline(proxy, x, proxy->options.head_ms);
+    if (x->full)
+        conn_notify_drained(proxy->net, x->link->conn, proxy->options.window_bytes / 2);
+}
+
+/* ---- the request ---- */
+
+int proxy_begin(struct proxy *proxy, int handle, const struct proxy_request *request, uint32_t user, uint32_t *ret_exchange)
+{
+    struct upstream *upstream = upstream_of(proxy, handle);
+    if (!upstream)
+        return -ENOENT;
+    const char *label = upstream->servers[0].address.label;
+    struct slice host = { label, (uint32_t)strcspn(label, " ") };
+    if (strncmp(label, "unix:", 5) == 0)
+        host = (struct slice){ "localhost", 9 };
+    int32_t bytes = forward_request(request, host, proxy->render, sizeof proxy->render);
+    if (bytes < 0)
+        return bytes;
+    struct exchange *x = exchange_get(proxy, upstream, user);
+    if (!x)
+        return -ENOBUFS;
+    x->method = request->head->method;
+    x->body_kind = request->body_kind;
+    x->content_left = request->body_kind == BODY_LENGTH ? request->length : 0;
+    x->sent_all = request->body_kind == BODY_NONE || (request->body_kind == BODY_LENGTH && request->length == 0);
+    *ret_exchange = exchange_number(proxy, x);
+    if (queue_write(proxy->net, &x->kept, proxy->render, (uint32_t)bytes))
+        exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_MEMORY });
+    else
+        dispatch(proxy, x, proxy->render, (uint32_t)bytes);
+    return 0;
+}
+
+/* Queues wire bytes of the request where they belong now. */
+static int put(struct proxy *proxy, struct exchange *x, const char *bytes, uint32_t count)
+{
+    if (x->state == EXCHANGE_OVER)
+        return -EPIPE;
+    int error = 0;
+    if (x->state == EXCHANGE_CONNECTING) {
+        if (x->kept.bytes / UNCONNECTED_WINDOWS > proxy->options.window_bytes)
+            error = -ENOBUFS;
+        else
+            error = queue_write(proxy->net, &x->kept, bytes, count);
+    } else {
+        if (x->kept.first && (x->kept.bytes + count > REPLAY_BYTES || queue_write(proxy->net, &x->kept, bytes, count)))
+            queue_free(proxy->net, &x->kept);
+        error = conn_write(proxy->net, x->link->conn, bytes, count);
+    }
+    if (error == -ENOBUFS)
+        exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_MEMORY });
+    else if (error)
+        exchange_lost(proxy, x, error);
+    return x->state == EXCHANGE_OVER ? (error ? error : -EPIPE) : 0;
+}
+
+static int put_chunk(struct proxy *proxy, struct exchange *x, const char *bytes, uint32_t count, int last)
+{
+    char line[16];
+    int error = 0;
+    if (count) {
+        error = put(proxy, x, line, (uint32_t)snprintf(line, sizeof line, "%x\r\n", count));
+        if (!error)
+            error = put(proxy, x, bytes, count);
+        if (!error)
+            error = put(proxy, x, "\r\n", 2);
+    }
+    if (!error && last)
+        error = put(proxy, x, "0\r\n\r\n", 5);
+    return error;
+}
+
+static int is_as_announced(const struct exchange *x, uint32_t count, int last)
+{
+    if (x->sent_all)
+        return count == 0;
+    if (x->body_kind != BODY_LENGTH)
+        return 1;
+    return count <= x->content_left && (!last || count == x->content_left);
+}
+
+/* Bytes that wait, and the promise of PROXY_WRITABLE when they are many. */
+static int waiting(struct proxy *proxy, struct exchange *x)
+{
+    int connecting = x->state == EXCHANGE_CONNECTING;
+    uint32_t bytes = connecting ? x->kept.bytes : conn_queued(proxy->net, x->link->conn);
+    if (bytes > proxy->options.window_bytes && !x->full) {
+        x->full = true;
+        if (!connecting)
+            conn_notify_drained(proxy->net, x->link->conn, proxy->options.window_bytes / 2);
+    }
+    return bytes < INT32_MAX ? (int)bytes : INT32_MAX;
+}
+
+int proxy_send(struct proxy *proxy, uint32_t exchange, const char *bytes, uint32_t count, int last)
+{
+    struct exchange *x = exchange_of(proxy, exchange);
+    if (!x || x->state == EXCHANGE_OVER)
+        return -EPIPE;
+    if (!is_as_announced(x, count, last))
+        return -EMSGSIZE;
+    if (x->sent_all)
+        return waiting(proxy, x);
+    int error = 0;
+    if (x->body_kind == BODY_CHUNKED)
+        error = put_chunk(proxy, x, bytes, count, last);
+    else if (count)
+        error = put(proxy, x, bytes, count);
+    if (error)
+        return error;
+    if (x->body_kind == BODY_LENGTH)
+        x->content_left -= count;
+    x->sent_all = last || (x->body_kind == BODY_LENGTH && x->content_left == 0);
+    if (x->state == EXCHANGE_WAITING)
+        exchange_deadline(proxy, x, proxy->options.head_ms);
+    return waiting(proxy, x);
+}
+
+void proxy_read_pause(struct proxy *proxy, uint32_t exchange)
+{
+    struct exchange *x = exchange_of(proxy, exchange);
+    if (!x || x->state != EXCHANGE_CONTENT)
+        return;
+    conn_pause(proxy->net, x->link->conn);
+    exchange_deadline(proxy, x, 0); /* it is the client that is slow */
+}
+
+void proxy_read_resume(struct proxy *proxy, uint32_t exchange)
+{
+    struct exchange *x = exchange_of(proxy, exchange);
+    if (!x || x->state != EXCHANGE_CONTENT || !conn_is_paused(proxy->net, x->link->conn))
+        return;
+    conn_resume(proxy->net, x->link->conn);
+    exchange_deadline(proxy, x, proxy->options.between_ms);
+}
+
+void proxy_abort(struct proxy *proxy, uint32_t exchange)
+{
+    struct exchange *x = exchange_of(proxy, exchange);
+    if (!x)
+        return;
+    if (x->state != EXCHANGE_OVER)
+        over(proxy, x, PROXY_END);
+    due_remove(proxy, x);
+    exchange_put(proxy, x);
+}

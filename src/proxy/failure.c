@@ -1,0 +1,90 @@
+/* Failures in words and as statuses. */
+#include "proxy/failure.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+uint16_t failure_status(const struct failure *failure)
+{
+    switch ((enum failure_cause)failure->cause) {
+    case CAUSE_CONNECTIONS:
+    case CAUSE_MEMORY:
+        return 503;
+    case CAUSE_CONNECT_TIME:
+    case CAUSE_TIME:
+        return 504;
+    case CAUSE_CONNECT:
+    case CAUSE_CLOSED:
+        return failure->error == ETIMEDOUT ? 504 : 502;
+    case CAUSE_HEAD:
+    case CAUSE_CONTENT:
+    case CAUSE_INTERIM:
+        break;
+    }
+    return 502;
+}
+
+/* As in the middle of a sentence. */
+static const char *error_text(int error, char *out, size_t room)
+{
+    const char *text = strerrordesc_np(error);
+    snprintf(out, room, "%s", text ? text : "unknown error");
+    if (out[0] && !isupper((unsigned char)out[1]))
+        out[0] = (char)tolower((unsigned char)out[0]);
+    return out;
+}
+
+static void duration(uint32_t ms, char *out, size_t room)
+{
+    if (ms % 1000 == 0)
+        snprintf(out, room, "%u s", ms / 1000);
+    else
+        snprintf(out, room, "%u ms", ms);
+}
+
+static void explain_cause(const struct failure *failure, const char *server, char *out, size_t room)
+{
+    char limit[32], error[96];
+    const char *where = failure->begun ? "in the middle of the response" : "before a response head";
+    duration(failure->ms, limit, sizeof limit);
+    error_text(failure->error, error, sizeof error);
+    switch ((enum failure_cause)failure->cause) {
+    case CAUSE_CONNECT:
+        snprintf(out, room, "connect %s: %s", server, error);
+        break;
+    case CAUSE_CONNECT_TIME:
+        snprintf(out, room, "connect %s: no connection within %s", server, limit);
+        break;
+    case CAUSE_CONNECTIONS:
+        snprintf(out, room, "connect %s: no connection is free here, all are in use", server);
+        break;
+    case CAUSE_MEMORY:
+        snprintf(out, room, "%s: the memory for buffers is used up", server);
+        break;
+    case CAUSE_CLOSED:
+        snprintf(out, room, "%s: connection ended %s%s%s", server, where, failure->error ? ": " : "", failure->error ? error : "");
+        break;
+    case CAUSE_TIME:
+        snprintf(out, room, "%s: %s within %s", server, failure->begun ? "no further content" : "no response head", limit);
+        break;
+    case CAUSE_HEAD:
+        snprintf(out, room, "%s: malformed response head: %s", server, failure->reason ? failure->reason : "unreadable");
+        break;
+    case CAUSE_CONTENT:
+        snprintf(out, room, "%s: malformed chunks in the response", server);
+        break;
+    case CAUSE_INTERIM:
+        snprintf(out, room, "%s: %s", server, failure->reason);
+        break;
+    }
+}
+
+uint32_t failure_explain(const struct failure *failure, const char *upstream, const char *server, char *out, uint32_t room)
+{
+    char cause[384];
+    explain_cause(failure, server, cause, sizeof cause);
+    int bytes = snprintf(out, room, "upstream \"%s\": %s", upstream, cause);
+    return (uint32_t)bytes < room ? (uint32_t)bytes : room - 1;
+}

@@ -1,0 +1,57 @@
+/* Upstreams of one worker: servers, whose turn it is, and connections kept open between requests. Comes in: server lists from the
+ * config. Goes out: a connection for an exchange (exchange.h). It does not decide which request goes where.
+ *
+ * A kept connection goes on receiving: the end of it, or a byte that nobody asked for, takes it out before it is used again. */
+#pragma once
+#include "base/slice.h"
+
+struct net;
+struct proxy;
+
+enum { PROXY_SERVERS_MAX = 64, PROXY_UPSTREAMS_MAX = 256, PROXY_NAME_BYTES = 64 };
+
+/* Every bound of the room; 0 takes the default in brackets. */
+struct proxy_options {
+    uint32_t exchanges;       /* running at once [4096], at most 65535 */
+    uint32_t connections;     /* to all servers, kept ones among them [8192] */
+    uint32_t idle_per_server; /* connections kept per server [64] */
+    uint32_t idle_ms;         /* a connection is kept this long [4000]: below what servers usually allow */
+    uint32_t connect_ms;      /* one attempt to connect [5000] */
+    uint32_t head_ms;         /* from the request to the response head, and between two steps of sending content [60000] */
+    uint32_t between_ms;      /* between two pieces of response content [60000] */
+    uint32_t window_bytes;    /* request content waiting before the client is to be paused [65536] */
+    uint32_t head_bytes;      /* longest response head [16384], at most that */
+    uint32_t heads;           /* response heads that are here in part, at once [256] */
+};
+
+/* NULL: out of memory. The engine is lent for the life of the proxy. */
+struct proxy *proxy_new(struct net *net, const struct proxy_options *options);
+/* All exchanges and connections are forgotten, not closed: free the engine next. */
+void proxy_free(struct proxy *proxy);
+
+/* `servers` is a list of lines "ADDRESS" or "ADDRESS WEIGHT" (1 to 1000). ADDRESS: host:port, [v6]:port, unix:/path or name:port. A name
+ * is resolved here, which may block, and each of its addresses is a server; at most PROXY_SERVERS_MAX in all.
+ * An upstream with that name, those addresses and weights that is open already is shared, connections and all: so a reload keeps its pool.
+ * Returns a handle (≥ 0), or -EINVAL, -ENOENT (a name that does not resolve), -ENOSPC, -ENOMEM with a sentence in ret_message. */
+int proxy_upstream_open(struct proxy *proxy, struct slice name, struct slice servers, char *ret_message, uint32_t message_bytes);
+/* One for each open. After the last, kept connections are closed and exchanges in flight go on to their end. */
+void proxy_upstream_close(struct proxy *proxy, int upstream);
+
+struct proxy_server_facts {
+    struct slice label;      /* lent until the upstream is closed */
+    uint32_t weight;
+    uint32_t connections;    /* open or opening, kept ones among them */
+    uint32_t idle;           /* kept */
+    uint32_t failures;       /* in a row */
+    double down_until_ms;    /* of the engine's clock */
+};
+/* 0, or -ENOENT: no such upstream, or no server with that index. */
+int proxy_server_facts(const struct proxy *proxy, int upstream, uint32_t index, struct proxy_server_facts *ret_facts);
+
+struct proxy_facts {
+    uint32_t exchanges, connections, idle, upstreams;
+    uint64_t connects;       /* attempts to connect, in all */
+    uint64_t reused;         /* requests sent on a kept connection */
+    uint64_t retried;        /* requests sent again because a kept connection was stale */
+};
+void proxy_facts(const struct proxy *proxy, struct proxy_facts *ret_facts);

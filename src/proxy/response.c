@@ -1,0 +1,299 @@
+/* Responses: bytes of an upstream connection become a head, content and an end. And the two doors of the room: what the engine
+ * says comes in by proxy_on_net(), what the upper room is to know leaves by proxy_event_next(). */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+#include "proxy/inner.h"
+
+enum { INTERIM_MAX = 8 /* 1xx responses passed over */ };
+
+/* ---- heads that are here in part ---- */
+
+static struct partial *partial_get(struct proxy *proxy)
+{
+    struct partial *partial = proxy->partial_free;
+    if (partial) {
+        proxy->partial_free = partial->next;
+    } else {
+        if (proxy->partial_count == proxy->options.heads)
+            return NULL;
+        partial = malloc(sizeof *partial);
+        if (!partial)
+            return NULL;
+        proxy->partial_count++;
+    }
+    partial->bytes = 0;
+    partial->progress = (struct http_head_progress){ 0 };
+    return partial;
+}
+
+/* Takes it from where it is held. */
+void partial_put(struct proxy *proxy, struct partial **partial)
+{
+    if (!*partial)
+        return;
+    (*partial)->next = proxy->partial_free;
+    proxy->partial_free = *partial;
+    *partial = NULL;
+}
+
+void partials_fini(struct proxy *proxy)
+{
+    partial_put(proxy, &proxy->partial_lent);
+    while (proxy->partial_free) {
+        struct partial *partial = proxy->partial_free;
+        proxy->partial_free = partial->next;
+        free(partial);
+    }
+}
+
+static void consume(struct proxy *proxy, uint32_t bytes)
+{
+    must(bytes <= proxy->input_bytes);
+    proxy->input += bytes;
+    proxy->input_bytes -= bytes;
+}
+
+/* The input behind what is here of the head, parsed on. As http_response_parse(); consumes what belongs to the head. */
+static int parse_partial(struct proxy *proxy, struct partial *partial, const struct http_head_limits *limits, const char **ret_reason)
+{
+    uint32_t before = partial->bytes, room = PARTIAL_HEAD_BYTES - before;
+    uint32_t part = proxy->input_bytes < room ? proxy->input_bytes : room;
+    memcpy(partial->text + before, proxy->input, part);
+    partial->bytes += part;
+    http_scan_begin(&proxy->scan, partial->text, partial->bytes);
+    int bytes = http_response_parse(&proxy->scan, 0, limits, &partial->progress, &partial->head, ret_reason);
+    consume(proxy, bytes > 0 ? (uint32_t)bytes - before : part);
+    return bytes;
+}
+
+/* The head in the input, or the beginning of it. > 0: *ret_head and *ret_base are set and it is consumed; 0: more must come; or negative. */
+static int parse_head(struct proxy *proxy, struct exchange *x, struct http_head **ret_head, const char **ret_base, const char **ret_reason)
+{
+    const struct http_head_limits limits = { proxy->options.head_bytes, proxy->options.head_bytes, HTTP_FIELDS_MAX };
+    int bytes = 0;
+    if (!x->partial) {
+        struct http_head_progress progress = { 0 };
+        *ret_head = &proxy->head;
+        *ret_base = proxy->input;
+        http_scan_begin(&proxy->scan, proxy->input, proxy->input_bytes);
+        bytes = http_response_parse(&proxy->scan, 0, &limits, &progress, &proxy->head, ret_reason);
+        if (bytes > 0)
+            consume(proxy, (uint32_t)bytes);
+        if (bytes != 0)
+            return bytes;
+        x->partial = partial_get(proxy);
+        if (!x->partial)
+            return -ENOBUFS;
+    }
+    *ret_head = &x->partial->head;
+    *ret_base = x->partial->text;
+    return parse_partial(proxy, x->partial, &limits, ret_reason);
+}
+
+static void interim_arrived(struct proxy *proxy, struct exchange *x, uint16_t status)
+{
+    partial_put(proxy, &x->partial);
+    if (status == 101)
+        exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_INTERIM, .reason = "101 (switching protocols) without being asked" });
+    else if (++x->interim > INTERIM_MAX)
+        exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_INTERIM, .reason = "more than 8 interim responses (1xx)" });
+}
+
+static void head_arrived(struct proxy *proxy, struct exchange *x, struct http_head *head, const char *base, struct proxy_event *ret)
+{
+    queue_free(proxy->net, &x->kept);
+    proxy->partial_lent = x->partial;
+    x->partial = NULL;
+    exchange_move(x, EXCHANGE_CONTENT);
+    http_body_begin_response(&x->body, head, (enum http_method)x->method);
+    x->persistent = head->flags & HEAD_KEEP_ALIVE && x->body.kind != BODY_UNTIL_CLOSE;
+    *ret = (struct proxy_event){ .kind = PROXY_HEAD, .body_kind = x->body.kind, .status = head->status, .user = x->user,
+                                 .exchange = exchange_number(proxy, x), .bytes = base, .length = head->content_length, .head = head };
+    forward_response_skip(head, base, &ret->skip);
+    if (x->body.done)
+        exchange_finish(proxy, x);
+    else
+        exchange_deadline(proxy, x, proxy->options.between_ms);
+}
+
+/* 1: an event. */
+static int take_head(struct proxy *proxy, struct exchange *x, struct proxy_event *ret)
+{
+    struct http_head *head;
+    const char *base, *reason = NULL;
+    int bytes = parse_head(proxy, x, &head, &base, &reason);
+    if (bytes == 0)
+        return 0;
+    if (bytes < 0) {
+        exchange_fail(proxy, x, (struct failure){ .cause = bytes == -ENOBUFS ? CAUSE_MEMORY : CAUSE_HEAD, .reason = reason });
+        return 0;
+    }
+    if (head->status < 200) {
+        interim_arrived(proxy, x, head->status);
+        return 0;
+    }
+    head_arrived(proxy, x, head, base, ret);
+    return 1;
+}
+
+/* 1: an event. */
+static int take_content(struct proxy *proxy, struct exchange *x, struct proxy_event *ret)
+{
+    uint32_t at, count;
+    const char *from = proxy->input;
+    int64_t bytes = http_body_next(&x->body, from, proxy->input_bytes, &at, &count);
+    if (bytes <= 0) {
+        exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_CONTENT });
+        return 0;
+    }
+    consume(proxy, (uint32_t)bytes);
+    *ret = (struct proxy_event){ .kind = PROXY_CONTENT, .user = x->user, .exchange = exchange_number(proxy, x), .bytes = from + at, .count = count };
+    if (x->body.done)
+        exchange_finish(proxy, x);
+    return count > 0;
+}
+
+/* ---- events of the engine ---- */
+
+static void timed_out(struct proxy *proxy, struct exchange *x)
+{
+    const struct proxy_options *o = &proxy->options;
+    if (x->due_ms == 0 || net_now_ms(proxy->net) < x->due_ms)
+        return; /* of a deadline that was moved on since */
+    if (x->state == EXCHANGE_CONNECTING) {
+        exchange_refused(proxy, x, (struct failure){ .cause = CAUSE_CONNECT_TIME, .ms = o->connect_ms });
+                return;
+    }
+    int begun = x->state == EXCHANGE_CONTENT;
+    if (!begun && !x->sent_all && conn_queued(proxy->net, x->link->conn) == 0) {
+        exchange_deadline(proxy, x, o->head_ms); /* it is the client that is slow; whoever reads it has a limit for that */
+        return;
+    }
+    exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_TIME, .ms = begun ? o->between_ms : o->head_ms });
+}
+
+static void failed(struct proxy *proxy, struct exchange *x, int error)
+{
+    if (x->state != EXCHANGE_CONNECTING) {
+        exchange_lost(proxy, x, error);
+        return;
+    }
+    exchange_refused(proxy, x, (struct failure){ .cause = CAUSE_CONNECT, .error = -error });
+    }
+
+static void ended(struct proxy *proxy, struct exchange *x)
+{
+    if (x->state == EXCHANGE_CONTENT && x->body.kind == BODY_UNTIL_CLOSE)
+        exchange_finish(proxy, x);
+    else
+        exchange_lost(proxy, x, 0);
+}
+
+static void arrived(struct proxy *proxy, struct link *link, const struct net_event *event)
+{
+    struct exchange *x = link->exchange;
+    proxy->input_link = link;
+    proxy->input = event->bytes;
+    proxy->input_bytes = event->count;
+    if (x->state == EXCHANGE_CONTENT && !conn_is_paused(proxy->net, link->conn))
+        exchange_deadline(proxy, x, proxy->options.between_ms);
+}
+
+static void drained(struct proxy *proxy, struct exchange *x)
+{
+    if (x->full)
+        due_add(proxy, x);
+}
+
+/* Of a connection that nobody uses: whatever it says, it is not used again. */
+static void idle_spoke(struct proxy *proxy, struct link *link, uint8_t kind)
+{
+    if (kind == NET_BYTES || kind == NET_END || kind == NET_FAILED || kind == NET_TIMEOUT)
+        link_close(proxy, link);
+}
+
+void proxy_on_net(struct proxy *proxy, const struct net_event *event)
+{
+    must(event->owner < proxy->link_top);
+    must(!proxy->input_link); /* the events of the last net event were taken */
+    struct link *link = &proxy->links[event->owner];
+    if (event->kind == NET_CLOSED)
+        link_closed(proxy, link);
+    else if (link->state == LINK_IDLE)
+        idle_spoke(proxy, link, event->kind);
+    if (link->state != LINK_BUSY && link->state != LINK_CONNECTING)
+        return;
+    must(link->exchange != NULL);
+    switch ((enum net_event_kind)event->kind) {
+    case NET_CONNECTED:
+        exchange_connected(proxy, link->exchange);
+        break;
+    case NET_BYTES:
+        arrived(proxy, link, event);
+        break;
+    case NET_END:
+        ended(proxy, link->exchange);
+        break;
+    case NET_FAILED:
+        failed(proxy, link->exchange, event->result);
+        break;
+    case NET_TIMEOUT:
+        timed_out(proxy, link->exchange);
+        break;
+    case NET_DRAINED:
+        drained(proxy, link->exchange);
+        break;
+    default:
+        break;
+    }
+}
+
+/* ---- events for the upper room ---- */
+
+static int input_next(struct proxy *proxy, struct proxy_event *ret)
+{
+    while (proxy->input_link) {
+        struct exchange *x = proxy->input_link->exchange;
+        if (proxy->input_bytes == 0 || !x) {
+            proxy->input_link = NULL;
+            break;
+        }
+        if (x->state == EXCHANGE_CONTENT ? take_content(proxy, x, ret) : take_head(proxy, x, ret))
+            return 1;
+    }
+    return 0;
+}
+
+static void explain(struct proxy *proxy, struct exchange *x, struct proxy_event *ret)
+{
+    const char *server = x->upstream->servers[x->server].address.label;
+    ret->status = failure_status(&x->failure);
+    ret->bytes = proxy->sentence;
+    ret->count = failure_explain(&x->failure, x->upstream->name, server, proxy->sentence, sizeof proxy->sentence);
+}
+
+static int due_next(struct proxy *proxy, struct proxy_event *ret)
+{
+    struct exchange *x = proxy->due.first;
+    if (!x)
+        return 0;
+    due_remove(proxy, x);
+    *ret = (struct proxy_event){ .kind = PROXY_WRITABLE, .user = x->user, .exchange = exchange_number(proxy, x) };
+    x->full = false;
+    if (x->state != EXCHANGE_OVER)
+        return 1;
+    ret->kind = x->ending;
+    if (x->ending != PROXY_END)
+        explain(proxy, x, ret);
+    exchange_put(proxy, x);
+    return 1;
+}
+
+int proxy_event_next(struct proxy *proxy, struct proxy_event *ret_event)
+{
+    partial_put(proxy, &proxy->partial_lent);
+    return input_next(proxy, ret_event) || due_next(proxy, ret_event);
+}
