@@ -1,0 +1,196 @@
+--- The workloads, one row each. A row is run with { rounds, seconds, only, cpu, load_cpu, idle } and returns tables of results.
+local servers = require "bench.lib.servers"
+local load = require "bench.lib.load"
+local machine = require "bench.lib.machine"
+local process = require "t.support.process"
+
+local M = {}
+
+local function median(values)
+    table.sort(values)
+    local middle = math.floor((#values + 1) / 2)
+    if #values % 2 == 1 then return values[middle] end
+    return (values[middle] + values[middle + 1]) / 2
+end
+
+--- The median of each measure over the rounds.
+local function summary(rounds)
+    local result = {}
+    for key in pairs(rounds[1]) do
+        local values = {}
+        for at, round in ipairs(rounds) do values[at] = round[key] end
+        result[key] = median(values)
+    end
+    return result
+end
+
+local function stop_all(entries)
+    for _, entry in ipairs(entries) do
+        if entry.server then entry.server:stop() end
+    end
+end
+
+--- Measures entries { label, server, load } in interleaved rounds: what disturbs the machine disturbs all of them.
+local function measure(entries, options)
+    for _, entry in ipairs(entries) do load.run(entry.server, entry.load, 1) end -- warm: caches, traces
+    local rounds = {}
+    for round = 1, options.rounds do
+        for at, entry in ipairs(entries) do
+            rounds[at] = rounds[at] or {}
+            rounds[at][round] = load.run(entry.server, entry.load, options.seconds)
+        end
+    end
+    local results = {}
+    for at, entry in ipairs(entries) do
+        results[at] = summary(rounds[at])
+        results[at].label = entry.label
+    end
+    return results
+end
+
+local function is_wanted(options, name) return not options.only or options.only[name] end
+
+--- Starts every wanted server that has the app, and says which are left out. Calls `run` with them and stops them, whatever happens.
+local function with_servers(app, words, options, run)
+    local entries, notes = {}, {}
+    words.app, words.cpu = app, options.cpu
+    local ok, result = xpcall(function()
+        for _, name in ipairs(servers.NAMES) do
+            local can, why = servers.can_run(name, app)
+            if is_wanted(options, name) and can then
+                entries[#entries + 1] = { label = name, server = servers.start(name, words) }
+            elseif is_wanted(options, name) and why ~= "has no such app" then
+                notes[#notes + 1] = ("%s left out: %s"):format(name, why)
+            end
+        end
+        return run(entries)
+    end, debug.traceback)
+    stop_all(entries)
+    if not ok then error(result, 0) end
+    return result, notes
+end
+
+local function set_load(entries, options, connections, depth, paths)
+    for _, entry in ipairs(entries) do
+        entry.load = { cpu = options.load_cpu, connections = connections, depth = depth, paths = paths }
+    end
+end
+
+--- The same request over and over, on all servers that have the app.
+local function same_request(title, app, path, body, connections, depth)
+    return function(options)
+        local results, notes = with_servers(app, {}, options, function(entries)
+            for _, entry in ipairs(entries) do
+                if entry.label ~= "floor" then load.check(entry.server, path, body) end
+            end
+            set_load(entries, options, connections, depth, { path })
+            return measure(entries, options)
+        end)
+        return { { title = title, results = results, notes = notes, base = "floor" } }
+    end
+end
+
+local function many_routes(options)
+    local entries = {}
+    local ok, results = xpcall(function()
+        for _, count in ipairs { 1, 1000, 10000 } do
+            local paths = {}
+            for at = 1, 16 do
+                local number = math.max(1, math.floor(at * count / 16))
+                paths[at] = ("/section%d/page%d/%d"):format(number % 100, number, at)
+            end
+            local one = servers.start("moongate", { app = "routes", routes = count, cpu = options.cpu })
+            entries[#entries + 1] = { label = ("%d routes"):format(count), server = one }
+            load.check(one, paths[1], "1")
+            entries[#entries].load = { cpu = options.load_cpu, connections = 64, depth = 16, paths = paths }
+        end
+        return measure(entries, options)
+    end, debug.traceback)
+    stop_all(entries)
+    if not ok then error(results, 0) end
+    return { { title = "many routes, 16 pipelined over all of them", results = results, base = "1 routes" } }
+end
+
+local function idle_memory(options)
+    local lines = {}
+    for _, name in ipairs { "floor", "moongate", "nginx" } do
+        if is_wanted(options, name) and servers.can_run(name, "hello") then
+            local server = servers.start(name, { app = "hello" })
+            local ok, message = pcall(function()
+                load.with_idle(server, 100, function() end) -- what the first connections cost once is not per connection
+                local before = server:private_bytes()
+                local after = load.with_idle(server, options.idle, function() return server:private_bytes() end)
+                lines[#lines + 1] = { name, (after - before) / options.idle }
+            end)
+            server:stop()
+            if not ok then error(message, 0) end
+        end
+    end
+    return { { title = ("private memory of an idle keep-alive connection, %d of them (user space only)"):format(options.idle), bytes = lines } }
+end
+
+local function two_workers(options)
+    local cores = machine.cores()
+    local all = table.concat(cores, ",")
+    local entries = {}
+    local ok, results = xpcall(function()
+        for workers = 1, 2 do
+            local one = servers.start("moongate", { app = "hello", workers = workers })
+            entries[workers] = { label = workers == 1 and "1 worker" or "2 workers", server = one,
+                load = { cpu = all, connections = 128, depth = 16, paths = { "/" }, threads = math.min(2, #cores) } }
+        end
+        return measure(entries, options)
+    end, debug.traceback)
+    stop_all(entries)
+    if not ok then error(results, 0) end
+    local notes = {}
+    if #cores < 4 then notes[1] = ("%d cores are shared with the load generator: two workers cannot have a core each"):format(#cores) end
+    return { { title = "1 and 2 workers, 16 pipelined, not pinned", results = results, base = "1 worker", notes = notes, rates = true } }
+end
+
+local function proxied(options)
+    local tables = {}
+    for _, connections in ipairs { 64, 256 } do
+        local origin = servers.start("floor", { app = "hello", cpu = options.load_cpu })
+        local ok, results, notes = pcall(with_servers, "proxy", { upstream = "127.0.0.1:" .. origin.port }, options, function(entries)
+            set_load(entries, options, connections, 1, { "/api/thing" })
+            return measure(entries, options)
+        end)
+        origin:stop()
+        if not ok then error(results, 0) end
+        tables[#tables + 1] = { title = ("proxied, %d connections; the origin is a floor on the load's core"):format(connections),
+            results = results, notes = notes, base = "floor" }
+    end
+    return tables
+end
+
+local function files(bytes, title)
+    return function(options)
+        local folder = process.folder()
+        process.write_file(folder .. "/data.bin", ("0123456789abcdef"):rep(bytes / 16))
+        assert(os.execute("chmod 755 " .. folder) == 0)
+        local ok, results, notes = pcall(with_servers, "files", { files = folder, body_bytes = bytes }, options, function(entries)
+            set_load(entries, options, 64, 1, { "/files/data.bin" })
+            return measure(entries, options)
+        end)
+        process.remove_folder(folder)
+        if not ok then error(results, 0) end
+        return { { title = title, results = results, notes = notes, base = "floor" } }
+    end
+end
+
+-- Name, whether it belongs to the usual run, what it needs, the row.
+M.ROWS = {
+    { "constant", true, same_request("a constant from a handler, depth 1, 64 connections", "hello", "/", "Hello, World!", 64, 1) },
+    { "pipelined", true, same_request("a constant from a handler, 16 pipelined, 64 connections", "hello", "/", "Hello, World!", 64, 16) },
+    { "captures", true, same_request("two captures and a string built of them, 16 pipelined, 64 connections", "captures",
+        "/users/42/orders/7", "user 42 order 7", 64, 16) },
+    { "routes", true, many_routes, moongate = true },
+    { "idle", true, idle_memory },
+    { "workers", true, two_workers, moongate = true },
+    { "proxy", false, proxied },
+    { "file-4k", false, files(4096, "a file of 4 KiB, 64 connections; the floor sends the same bytes from memory") },
+    { "file-1m", false, files(1048576, "a file of 1 MiB, 64 connections; the floor sends the same bytes from memory") },
+}
+
+return M
