@@ -65,6 +65,7 @@ describe("the tree", function()
         holds(tidy.opening, SCRIPTS, "lua")
         holds(tidy.opening, SCRIPTS, "t/support")
         holds(tidy.opening, SOURCES, "bench")
+        holds(tidy.opening, SCRIPTS, "bench")
     end)
 
     it("has headers that LuaJIT can read", function() holds(tidy.plain_header, "%.h$", "src", "%.inl%.h$") end)
