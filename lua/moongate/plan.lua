@@ -67,4 +67,20 @@ function M.text(evaluation)
     return table.concat(lines) .. "end\n"
 end
 
+--- What the disposable child runs: the plan to a descriptor, or every problem to standard error.
+---@param options table as the command line said them
+---@param out integer
+---@return integer exit_code
+function M.main(options, out)
+    local evaluation = require("moongate.evaluate").command(options)
+    if not evaluation.config then
+        io.stderr:write(evaluation.problems:text())
+        return 1
+    end
+    local file = assert(io.open("/dev/fd/" .. out, "w"))
+    file:write(M.text(evaluation))
+    file:close()
+    return 0
+end
+
 return M

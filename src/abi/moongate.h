@@ -6,71 +6,11 @@
  * task: it comes back in the event that ends the wait. */
 #pragma once
 #include "base/slice.h"
+#include "gate/border.h"
 #include "gate/settings.h"
 #include "gate/stats.h"
-#include "http/message.h"
-#include "route/route.h"
 
 struct mg_worker;
-
-/* ---- what Lua reads directly ---- */
-
-/* Route numbers that are not the user's. */
-enum { MG_ROUTE_NOT_FOUND = 0, MG_ROUTE_METHOD = 1, MG_ROUTE_FIRST = 2 };
-
-enum mg_request_flag {
-    MG_REQ_GONE = 1 << 0,    /* the client has left */
-    MG_REQ_BEGUN = 1 << 1,   /* the response head is queued */
-    MG_REQ_ENDED = 1 << 2,   /* the answer is complete; nothing more can be written */
-    MG_REQ_HAS_BODY = 1 << 3, /* there is content, or may be (chunked) */
-    MG_REQ_TLS = 1 << 4,
-};
-
-struct mg_request {
-    uint32_t slot;
-    uint32_t generation;  /* of the slot: changes with every request that uses it */
-    uint32_t conn;
-    int32_t route;        /* MG_ROUTE_… or the user's */
-    uint32_t allow;       /* methods that the path has, when route is MG_ROUTE_METHOD */
-    uint16_t flags;       /* enum mg_request_flag */
-    uint16_t status;      /* of the answer, once begun */
-    double started_ms;    /* monotonic */
-    const char *bytes;    /* what the offsets in `head` count from */
-    const char *path;     /* normalised; what `captures` count from */
-    uint32_t path_bytes;
-    uint32_t capture_count;
-    struct route_capture captures[ROUTE_CAPTURES_MAX];
-    struct http_head head;
-};
-
-enum mg_event_kind {
-    MG_EVENT_WAKE = 1, /* token, result: a wait has ended */
-    MG_EVENT_FAIL,     /* slot, result: this request must be answered with that HTTP status (reason: text) */
-    MG_EVENT_CONTROL,  /* result: enum mg_control; argument */
-};
-
-enum mg_control { MG_CONTROL_DRAIN = 1, MG_CONTROL_STOP, MG_CONTROL_RELOAD, MG_CONTROL_REOPEN };
-
-/* One per worker: results of the last call, read by Lua without another call. */
-struct mg_border {
-    int32_t current;      /* slot of the request that Lua is running; -1: none. Lua writes it when it resumes a task */
-    int32_t event;        /* enum mg_event_kind, after mg_next() gave -1 */
-    uint32_t slot;
-    int32_t result;
-    double token;
-    double argument;
-    const char *text;     /* reason or found value; lent until the next call */
-    uint32_t text_bytes;
-    uint32_t worker;      /* number of this worker, from 0 */
-    uint32_t first;       /* 1: this worker runs the once-per-instance start hooks */
-    uint32_t debug;
-};
-
-enum mg_content { MG_CONTENT_NONE, MG_CONTENT_TEXT, MG_CONTENT_HTML, MG_CONTENT_JSON, MG_CONTENT_BYTES, MG_CONTENT_EVENTS };
-
-enum mg_field_mode { MG_FIELD_SET, MG_FIELD_ADD, MG_FIELD_REMOVE };
-
-enum mg_log_level { MG_LOG_DEBUG, MG_LOG_INFO, MG_LOG_WARN, MG_LOG_ERROR };
 
 /* ---- the loop ---- */
 
@@ -82,8 +22,14 @@ struct mg_settings *mg_settings(struct mg_worker *w);
 struct mg_stats *mg_stats(struct mg_worker *w);
 /* The `index`-th row of the settings table, NULL past the end. Needs no worker. */
 const struct mg_setting_info *mg_setting(uint32_t index);
-/* The settings are final and start hooks have run: accept. 0 or -errno. */
+/* The settings are final: opens the engine. 0, or -errno with a sentence in border->text. Start hooks may wait from here on. */
+int32_t mg_open(struct mg_worker *w);
+/* Start hooks have run: accept, and tell the master. 0 or -errno. */
 int32_t mg_serve(struct mg_worker *w);
+/* The Server field of all answers; bytes 0: none. 0 or -EINVAL. */
+int32_t mg_server_field(struct mg_worker *w, const char *text, uint32_t bytes);
+/* How access lines are written: 0 combined, 1 JSON; and the least level (enum mg_log_level) of the error log. */
+void mg_log_format(struct mg_worker *w, int32_t json, int32_t level);
 /* `message` bytes 0: all stop hooks have run, end. Otherwise the worker could not start: the master prints it. */
 void mg_end(struct mg_worker *w, const char *message, uint32_t bytes);
 /* This request's task is about to wait: what it was lent is moved to memory of its own. */
@@ -116,7 +62,8 @@ int32_t mg_header(struct mg_worker *w, uint32_t slot, const char *name, uint32_t
 /* Own reason phrase. 0 or -EINVAL. */
 int32_t mg_reason(struct mg_worker *w, uint32_t slot, const char *text, uint32_t bytes);
 
-/* Keeps the slot after its answer until mg_release(); `token` is woken after the last byte was taken by the kernel (1) or the client has gone (0). */
+/* Keeps the slot after its answer until mg_release(); `token` (0: none yet, call again) is woken after the last byte was taken by the
+ * kernel (1) or the client has gone (0). 0; 1: that has happened already; -EALREADY: too late to begin. */
 int32_t mg_hold(struct mg_worker *w, uint32_t slot, double token);
 void mg_release(struct mg_worker *w, uint32_t slot);
 /* Wakes `token` once when the client leaves. `token` 0: no more. */
@@ -129,6 +76,8 @@ void mg_watch_gone(struct mg_worker *w, uint32_t slot, double token);
 int32_t mg_body_read(struct mg_worker *w, uint32_t slot, double token);
 /* Raises or lowers this request's limit; -413 when its Content-Length is beyond already. */
 int32_t mg_body_limit(struct mg_worker *w, uint32_t slot, double bytes);
+/* Bytes of the content announced by Content-Length, -1: not announced (chunked), 0: there is none. */
+double mg_body_length(struct mg_worker *w, uint32_t slot);
 
 /* ---- answers made in C ---- */
 

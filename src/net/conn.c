@@ -175,12 +175,13 @@ static void try_join(struct net *net, struct conn *conn)
         return;
     if (conn->receive == RECEIVE_STARVED)
         unstarve(net, conn);
+    int32_t unsent = conn->out.bytes > 0 ? -EPIPE : 0;
     queue_free(net, &conn->out);
     wheel_remove(&net->wheel, &conn->timer);
     close(conn->fd);
     conn->fd = -1;
     move(conn, CONN_CLOSED);
-    tell(net, conn, NET_CLOSED, 0);
+    tell(net, conn, NET_CLOSED, unsent);
 }
 
 static void close_now(struct net *net, struct conn *conn)
@@ -552,6 +553,11 @@ void conn_timer_fired(struct net *net, struct conn *conn)
 void conn_own(struct net *net, uint32_t index, uint32_t owner)
 {
     net->conns[index].owner = owner;
+}
+
+uint32_t net_conn_room(const struct net *net)
+{
+    return net->conn_room;
 }
 
 int conn_fd(const struct net *net, uint32_t index)

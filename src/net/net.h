@@ -29,7 +29,7 @@ enum net_event_kind {
     NET_DRAINED,   /* conn_notify_drained(): the output queue has fallen to the mark asked for */
     NET_TIMEOUT,   /* the connection's deadline has passed (conn_deadline) */
     NET_FAILED,    /* result = -errno: connecting, receiving or sending failed; close it */
-    NET_CLOSED,    /* nothing of this connection is in the kernel any more; its number is free after this event */
+    NET_CLOSED,    /* result: 0, or -EPIPE when output was dropped; nothing of this connection is in the kernel any more; its number is free after this event */
     NET_TIMER,     /* a timer is due: user, token */
     NET_DONE,      /* net_read/net_write ended: result, user, token */
     NET_READY,     /* a watched descriptor is readable: user */
@@ -77,6 +77,8 @@ void net_listen_stop(struct net *net, uint32_t number);
 int conn_connect(struct net *net, const struct sockaddr *address, uint32_t address_bytes, uint32_t owner, uint32_t *ret_conn);
 void conn_own(struct net *net, uint32_t conn, uint32_t owner);
 int conn_fd(const struct net *net, uint32_t conn);
+/* Connection numbers are below this. */
+uint32_t net_conn_room(const struct net *net);
 /* Room for at least `bytes` (≤ 16320) at the tail of the output queue; NULL: the buffer bound is reached. Then commit what was written. */
 char *conn_out(struct net *net, uint32_t conn, uint32_t bytes);
 void conn_out_commit(struct net *net, uint32_t conn, uint32_t bytes);

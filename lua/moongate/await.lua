@@ -1,0 +1,191 @@
+--- Waiting: the only module that yields. A task is a coroutine that the root scheduler (loop.lua) resumes: a dispatcher that is in the
+--- middle of a request, or one that was spawned. A wait has a token; whoever ends the wait names it. A token that comes late misses.
+local abi = require "moongate.abi"
+
+local M = {}
+
+local C = abi.C
+local yield, create = coroutine.yield, coroutine.create
+local floor = math.floor
+
+--- First yielded value of a wait: what a wrapped coroutine library must pass on upward.
+M.WAIT = setmetatable({}, { __tostring = function() return "moongate.wait" end })
+--- The error that a cancelled task's wait raises.
+M.CANCELLED = setmetatable({}, { __tostring = function() return "cancelled" end })
+
+--- The plain yield: scripts see a wrapped library.
+M.raw_yield = yield
+
+local WAIT, CANCELLED = M.WAIT, M.CANCELLED
+local INDEX_RANGE = 2 ^ 21
+
+local tasks, free = {}, {} -- by index; free indexes
+local queue, first, last = {}, 1, 0 -- tasks to resume, in order
+local current
+local idle_coroutines = {}
+
+--- Raised while tasks wait to be resumed: the leader steps aside then. One table per generation (chain.lua).
+M.live = { busy = 0 }
+
+---@class moongate.Task
+---@field co thread
+---@field index integer
+---@field epoch integer the number of its present wait
+---@field slot? integer the request that it is in the middle of
+---@field waiting boolean
+---@field done boolean
+---@field ok? boolean
+---@field value? any
+---@field traceback? string
+---@field cancelled boolean
+
+--- A task around a coroutine. `kind` "dispatcher" or "task".
+function M.adopt(co, kind)
+    local index = free[#free]
+    if index then free[#free] = nil else index = #tasks + 1 end
+    if index >= INDEX_RANGE then error("too many tasks", 2) end
+    local task = {
+        co = co, kind = kind, index = index, epoch = (tasks[index] or 0) + 1, waiting = false, done = false, cancelled = false,
+        slot = nil, queued = false, value = nil, early = nil, has_early = false,
+    }
+    tasks[index] = task
+    return task
+end
+
+--- The task has ended: its index may be used again, with later epochs.
+function M.forget(task)
+    tasks[task.index] = task.epoch
+    free[#free + 1] = task.index
+end
+
+--- The running task.
+---@return moongate.Task
+function M.current()
+    return current
+end
+
+--- For loop.lua: which task runs now.
+function M.enter(task)
+    current = task
+end
+
+--- Names the next wait of the running task.
+---@return number
+function M.token()
+    local task = current
+    if not task then error("nothing can wait here: this does not run in a task", 3) end
+    task.epoch = task.epoch + 1
+    task.has_early = false
+    return task.epoch * INDEX_RANGE + task.index
+end
+
+local function push(task)
+    task.queued = true
+    last = last + 1
+    queue[last] = task
+    M.live.busy = M.live.busy + 1
+end
+
+--- For loop.lua: the next task to resume, or nil.
+function M.pop()
+    if first > last then return nil end
+    local task = queue[first]
+    queue[first] = nil
+    first = first + 1
+    if first > last then first, last = 1, 0 end
+    M.live.busy = M.live.busy - 1
+    task.queued = false
+    return task
+end
+
+--- Ends the wait that has this token, with a value. Late and double wakes miss.
+function M.wake(token, value)
+    local index = token % INDEX_RANGE
+    local task = tasks[index]
+    if type(task) ~= "table" or task.epoch ~= floor(token / INDEX_RANGE) or task.done or task.queued then return false end
+    task.value = value
+    if task.waiting then
+        task.waiting = false
+        push(task)
+    else
+        task.early, task.has_early = value, true -- it has named its wait and not begun it yet
+    end
+    return true
+end
+
+local function check_cancelled(task)
+    if task.cancelled and not task.cancel_told then
+        task.cancel_told = true
+        return true
+    end
+    return false
+end
+
+--- Waits for the token named last. The value given to wake(); or nil, "cancelled" when the task is cancelled: clean up, then raise.
+function M.wait_raw()
+    local task = current
+    if check_cancelled(task) then return nil, "cancelled" end
+    if task.has_early then
+        task.has_early = false
+        return task.early
+    end
+    if task.kind == "dispatcher" then
+        local slot = abi.border.current
+        task.slot = slot
+        if slot >= 0 then C.mg_park(abi.worker, slot) end
+    end
+    task.waiting = true
+    yield(WAIT)
+    if check_cancelled(task) then return nil, "cancelled" end
+    return task.value
+end
+
+--- Waits; a cancelled task raises CANCELLED from here.
+function M.wait()
+    local value, why = M.wait_raw()
+    if why then error(CANCELLED, 0) end
+    return value
+end
+
+--- What a pooled coroutine does: one job after the other.
+local function work(fn, a, b, c)
+    while true do
+        fn(a, b, c)
+        fn, a, b, c = yield(M.DONE)
+    end
+end
+M.DONE = setmetatable({}, { __tostring = function() return "moongate.done" end })
+
+--- For loop.lua: a coroutine whose job has ended without an error.
+function M.recycle(co)
+    if #idle_coroutines < 256 then idle_coroutines[#idle_coroutines + 1] = co end
+end
+
+--- Runs fn(a, b, c) in a task of its own, beginning later in this turn.
+---@return moongate.Task
+function M.spawn(fn, a, b, c)
+    local co = idle_coroutines[#idle_coroutines]
+    if co then idle_coroutines[#idle_coroutines] = nil else co = create(work) end
+    local task = M.adopt(co, "task")
+    task.fn, task.a, task.b, task.c = fn, a, b, c
+    push(task)
+    return task
+end
+
+--- Asks a task to end: its present or next wait raises CANCELLED.
+function M.cancel(task)
+    if task.done or task.cancelled then return end
+    task.cancelled = true
+    if task.waiting then
+        task.waiting = false
+        task.epoch = task.epoch + 1
+        push(task)
+    end
+end
+
+--- How many tasks there are, and how many of them wait to be resumed.
+function M.count()
+    return #tasks - #free, last - first + 1
+end
+
+return M

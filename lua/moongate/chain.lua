@@ -1,0 +1,378 @@
+--- Makes a generation run: registers its routes with the router in C and generates the dispatcher, the loop that asks for a request, finds
+--- its leaf in a balanced tree of comparisons on the route number, and runs filters and handler there in a straight line.
+--- The source is generated anew for every generation: LuaJIT's blacklist lives in the prototype.
+local ffi = require "ffi"
+local abi = require "moongate.abi"
+local await = require "moongate.await"
+local descriptor = require "moongate.descriptor"
+local loop = require "moongate.loop"
+local pattern = require "moongate.pattern"
+local request = require "moongate.request"
+local response = require "moongate.response"
+
+local M = {}
+
+local C = abi.C
+local NOT_FOUND, METHOD_WRONG, FIRST = C.MG_ROUTE_NOT_FOUND, C.MG_ROUTE_METHOD, C.MG_ROUTE_FIRST
+local LEAVES_PER_FUNCTION = 512
+
+--- ---- routes → the router ----
+
+local function mask_of(methods)
+    if not methods then return 2 ^ 32 - 1 end
+    local mask = 0
+    for _, name in ipairs(methods) do mask = bit.bor(mask, bit.lshift(1, tonumber(C["METHOD_" .. name]))) end
+    return mask % 2 ^ 32
+end
+
+--- Routes that differ only by `when` share a number: that of the first of them.
+local function group_routes(routes)
+    local groups, by_key = {}, {}
+    for at, route in ipairs(routes) do
+        local methods = route.methods or { "*" }
+        for _, method in ipairs(methods) do
+            local key = ("%s %s %s"):format(method, route.host or "", pattern.shape(route.pattern))
+            local group = by_key[key]
+            if group and group.open then
+                group[#group + 1] = route
+                group.open = route.when ~= nil
+            else
+                group = { route, number = FIRST + at - 1, open = route.when ~= nil, methods = route.methods and { method } or nil }
+                by_key[key] = group
+                groups[#groups + 1] = group
+            end
+        end
+    end
+    return groups
+end
+
+--- One number per distinct group; groups of one route with several methods are one.
+local function fold(groups)
+    local folded, single, next_number = {}, {}, 0
+    for _, group in ipairs(groups) do next_number = math.max(next_number, group.number) end
+    for _, group in ipairs(groups) do
+        local route = group[1]
+        if #group == 1 and single[route] then
+            local first = single[route]
+            first.methods[#first.methods + 1] = group.methods[1]
+        else
+            if #group == 1 and group.methods then single[route] = group end
+            local taken = false
+            for _, other in ipairs(folded) do taken = taken or other.number == group.number end
+            if taken then
+                next_number = next_number + 1
+                group.number = next_number
+            end
+            folded[#folded + 1] = group
+        end
+    end
+    return folded
+end
+
+--- Fills a builder of the router. Raises on what validation should have found.
+local function register(builder, groups)
+    local message, other = ffi.new("char[512]"), ffi.new("int32_t[1]")
+    for _, group in ipairs(groups) do
+        local route = group[1]
+        local host = route.host or ""
+        local rc = C.mg_routes_add(builder, host, #host, route.pattern, #route.pattern, mask_of(group.methods), group.number, message, 512, other)
+        if rc < 0 then return nil, ("%s: %s"):format(route.where, ffi.string(message)) end
+    end
+    return true
+end
+
+--- ---- filters ----
+
+--- Does a filter that only sometimes applies to a route apply to this request?
+local function hits(filter)
+    local builder = C.mg_routes_new()
+    local message, other = ffi.new("char[512]"), ffi.new("int32_t[1]")
+    local host = filter.host or ""
+    C.mg_routes_add(builder, host, #host, filter.pattern, #filter.pattern, 2 ^ 32 - 1, 0, message, 512, other)
+    local program = ffi.gc(C.mg_program_new(builder), C.mg_program_free)
+    C.mg_routes_free(builder)
+    local match = ffi.new("struct route_match")
+    return function(req)
+        local p = req._p
+        C.mg_program_match(program, p.bytes + p.head.authority.at, p.head.authority.bytes, p.head.method, p.path, p.path_bytes, 0, match)
+        return match.route == 0
+    end
+end
+
+--- The filters of a route in order: { fn =, test = nil | function }.
+local function filters_of(app, route)
+    local list = {}
+    for _, filter in ipairs(app.filters) do
+        local relation = route and pattern.covers(filter, route) or "sometimes"
+        if not route and filter.pattern == "/*" and not filter.host then relation = "always" end
+        if relation ~= "never" then
+            if relation == "sometimes" and not filter.test then filter.test = hits(filter) end
+            list[#list + 1] = { fn = filter.fn, test = relation == "sometimes" and filter.test or nil }
+        end
+    end
+    return list
+end
+
+--- ---- the source ----
+
+local Source = {}
+Source.__index = Source
+
+function Source:add(depth, text, ...)
+    self[#self + 1] = ("    "):rep(depth) .. text:format(...) .. "\n"
+end
+
+--- Keeps a value for the generated code; its index in `v`.
+function Source:value(value)
+    local values = self.values
+    values[#values + 1] = value
+    return #values
+end
+
+--- What a filter calls as `next`: built once per route and position, each from source of its own, or traces of different routes would
+--- meet in one prototype.
+local INNER = [[
+local result, app, handler, fn, test, rest = ...
+%s]]
+local BODIES = {
+    last = "return function(req) return result(app, req, handler(req)) end",
+    filter = "return function(req) return result(app, req, fn(req, rest)) end",
+    tested = "return function(req) if test(req) then return result(app, req, fn(req, rest)) end return rest(req) end",
+}
+
+local function inner(app, filters, at, handler)
+    local filter = filters[at]
+    local body = not filter and BODIES.last or filter.test and BODIES.tested or BODIES.filter
+    local rest = filter and inner(app, filters, at + 1, handler)
+    return loadstring(INNER:format(body), "=moongate.filter")(response.result, app, handler, filter and filter.fn, filter and filter.test, rest)
+end
+
+local function is_function(value) return type(value) == "function" end
+
+--- The statements that run one route and answer.
+local function emit_route(source, depth, app, route)
+    local handler = route.handler
+    local constant = not is_function(handler)
+    local filters = filters_of(app, route.pattern and route)
+    if #filters > 0 then
+        local fn = constant and function() return handler end or handler
+        local first = filters[1]
+        if first.test then
+            source:add(depth, "local a, b, c = v[%d](req)", source:value(inner(app, filters, 1, fn)))
+        else
+            source:add(depth, "local a, b, c = v[%d](req, v[%d])", source:value(first.fn), source:value(inner(app, filters, 2, fn)))
+        end
+        source:add(depth, "answer(app, req, a, b, c)")
+    elseif constant then
+        source:add(depth, "answer(app, req, v[%d])", source:value(handler))
+    else
+        source:add(depth, "local a, b, c = v[%d](req)", source:value(handler))
+        if app.done[1] then
+            source:add(depth, "answer(app, req, a, b, c)")
+        else
+            source:add(depth, "if b == nil and type(a) == 'string' and not req._hooks then")
+            source:add(depth + 1, "C.mg_reply(w, slot, 200, %d, a, #a)", tonumber(C.MG_CONTENT_TEXT))
+            source:add(depth + 1, "if req._used then reset(req) end")
+            source:add(depth, "else answer(app, req, a, b, c) end")
+        end
+    end
+end
+
+--- A leaf: the routes of a group in order; when all predicates say no, the next candidate.
+local function emit_leaf(source, depth, app, group)
+    local closed = false
+    for at, route in ipairs(group) do
+        if route.when then
+            source:add(depth, "%s v[%d](req) then", at == 1 and "if" or "elseif", source:value(route.when))
+            emit_route(source, depth + 1, app, route)
+        else
+            if at > 1 then source:add(depth, "else") end
+            emit_route(source, at > 1 and depth + 1 or depth, app, route)
+            closed = true
+            break
+        end
+    end
+    if group[1].when then
+        if not closed then source:add(depth, "else again = true") end
+        source:add(depth, "end")
+    end
+end
+
+local function emit_tree(source, depth, app, groups, from, to)
+    if from == to then return emit_leaf(source, depth, app, groups[from]) end
+    local middle = math.floor((from + to) / 2)
+    source:add(depth, "if route <= %d then", groups[middle].number)
+    emit_tree(source, depth + 1, app, groups, from, middle)
+    source:add(depth, "else")
+    emit_tree(source, depth + 1, app, groups, middle + 1, to)
+    source:add(depth, "end")
+end
+
+local HEAD = [[
+local C, w, reqs, live, yield, ASIDE, answer, reset, app, v, leaves, border = ...
+local type = type
+]]
+
+--- Large trees are split: jumps reach only so far, and a prototype holds only so many constants.
+local function emit_leaves(source, app, groups)
+    local parts = math.ceil(#groups / LEAVES_PER_FUNCTION)
+    for part = 1, parts do
+        local from, to = (part - 1) * LEAVES_PER_FUNCTION + 1, math.min(part * LEAVES_PER_FUNCTION, #groups)
+        source:add(0, "leaves[%d] = function(req, slot, route)", part)
+        source:add(1, "local again = false")
+        emit_tree(source, 1, app, groups, from, to)
+        source:add(1, "return again")
+        source:add(0, "end")
+    end
+    return parts
+end
+
+local function emit_choice(source, depth, groups, from, to)
+    if from == to then
+        source:add(depth, "again = leaves[%d](req, slot, route)", from)
+        return
+    end
+    local middle = math.floor((from + to) / 2)
+    source:add(depth, "if route <= %d then", groups[math.min(middle * LEAVES_PER_FUNCTION, #groups)].number)
+    emit_choice(source, depth + 1, groups, from, middle)
+    source:add(depth, "else")
+    emit_choice(source, depth + 1, groups, middle + 1, to)
+    source:add(depth, "end")
+end
+
+local function emit_loop(source, app, groups, parts)
+    source:add(0, "return function(job)")
+    source:add(1, "if job then job() end")
+    source:add(1, "while true do")
+    source:add(2, "if live.busy ~= 0 then")
+    source:add(3, "local task = yield(ASIDE)")
+    source:add(3, "if task then task() end")
+    source:add(2, "else")
+    source:add(3, "local slot = C.mg_next(w)")
+    source:add(3, "if slot >= 0 then")
+    source:add(4, "local req = reqs[slot]")
+    source:add(4, "local route = req._p.match.route")
+    source:add(4, "local again, skip = false, 0")
+    source:add(4, "repeat")
+    source:add(5, "again = false")
+    if parts then
+        emit_choice(source, 5, groups, 1, parts)
+    else
+        emit_tree(source, 5, app, groups, 1, #groups)
+    end
+    source:add(5, "if again then")
+    source:add(6, "skip = skip + 1")
+    source:add(6, "route = C.mg_rematch(w, slot, skip)")
+    source:add(5, "end")
+    source:add(4, "until not again")
+    source:add(3, "elseif slot == -1 then")
+    source:add(4, "local task = yield(ASIDE)")
+    source:add(4, "if task then task() end")
+    source:add(3, "else return end")
+    source:add(2, "end")
+    source:add(1, "end")
+    source:add(0, "end")
+end
+
+--- ---- routes that every app has ----
+
+--- No route for the path, or none for the method. Filters see these, too; the answer is the error handler's.
+local function fallback(status, message)
+    return function(req)
+        if status == 405 then
+            if req.method == "OPTIONS" then return 204 end
+            error({ status = 405, kind = "method-not-allowed", message = req.method .. " is not one of its methods" }, 0)
+        end
+        error({ status = status, kind = "not-found", message = message }, 0)
+    end
+end
+
+local function built_in_groups(app)
+    -- Without filters there is nothing to unwind: answer at once, no error raised.
+    local function direct(status, kind, message)
+        return function(req)
+            if status == 405 and req.method == "OPTIONS" then return 204 end
+            local text = status == 405 and req.method .. " is not one of its methods" or message
+            return response.failure(status, kind, text)
+        end
+    end
+    local plain = #app.filters == 0
+    local missing = plain and direct(404, "not-found", "nothing is at this path") or fallback(404, "nothing is at this path")
+    local wrong = plain and direct(405, "method-not-allowed") or fallback(405)
+    return { { handler = missing }, number = NOT_FOUND }, { { handler = wrong }, number = METHOD_WRONG }
+end
+
+--- ---- a generation ----
+
+local function open_upstreams(app, opened)
+    for _, route in ipairs(app.routes) do
+        local handler = route.handler
+        if descriptor.is(handler) and handler.kind == "proxy" then
+            local upstream = handler.upstream
+            if not opened[upstream] then
+                local lines = {}
+                for _, server in ipairs(upstream.servers) do lines[#lines + 1] = ("%s %d\n"):format(server.address, server.weight) end
+                local text = table.concat(lines)
+                local handle = C.mg_upstream_open(abi.worker, upstream.name, #upstream.name, text, #text)
+                if handle < 0 then
+                    return nil, ("%s: upstream %q: %s"):format(route.where, upstream.name, ffi.string(abi.border.text, abi.border.text_bytes))
+                end
+                upstream.handle = handle
+                opened[upstream] = handle
+            end
+        end
+    end
+    return true
+end
+
+--- Builds all that a generation needs, without putting it into service.
+---@param app table one validated app value
+---@return table? generation
+---@return string? message
+function M.build(app)
+    local groups = fold(group_routes(app.routes))
+    local builder = C.mg_routes_new()
+    local ok, message = register(builder, groups)
+    if not ok then
+        C.mg_routes_free(builder)
+        return nil, message
+    end
+    local missing, wrong = built_in_groups(app)
+    groups[#groups + 1], groups[#groups + 2] = missing, wrong
+    table.sort(groups, function(a, b) return a.number < b.number end)
+
+    local source = setmetatable({ values = {} }, Source)
+    local parts
+    if #groups > LEAVES_PER_FUNCTION then parts = emit_leaves(source, app, groups) end
+    emit_loop(source, app, groups, parts)
+    local live = { busy = 0 }
+    local chunk = assert(loadstring(HEAD .. table.concat(source), "=moongate.dispatcher"))
+    local main = chunk(C, abi.worker, request.objects, live, await.raw_yield, loop.ASIDE, response.answer, request.reset, app, source.values, {},
+        abi.border)
+
+    local names, limits = {}, {}
+    for _, group in ipairs(groups) do
+        local route = group[1]
+        names[group.number] = route.names
+        limits[group.number] = route.options and route.options.body or -1
+    end
+    return { app = app, main = main, live = live, builder = builder, names = names, limits = limits, last = groups[#groups].number, opened = {} }
+end
+
+--- Puts a generation into service in this worker. true; or nil and what prevents it.
+function M.use(generation)
+    local ok, message = open_upstreams(generation.app, generation.opened)
+    if not ok then return nil, message end
+    local count = generation.last + 1
+    local limits = ffi.new("double[?]", count)
+    for number = 0, count - 1 do limits[number] = generation.limits[number] or -1 end
+    if C.mg_routes_use(abi.worker, generation.builder, limits, count) < 0 then return nil, "not enough memory for the routes" end
+    C.mg_routes_free(generation.builder)
+    generation.builder = nil
+    request.route_names = generation.names
+    request.extensions = generation.app.extensions
+    loop.use(generation)
+    return true
+end
+
+return M

@@ -1,0 +1,74 @@
+--- What `require "moongate"` returns: the words a site is written in.
+local app = require "moongate.app"
+local abi = require "moongate.abi"
+local descriptor = require "moongate.descriptor"
+local json = require "moongate.json"
+local request = require "moongate.request"
+local response = require "moongate.response"
+local tasks = require "moongate.tasks"
+local upstream = require "moongate.upstream"
+
+local mg = {
+    app = app.new,
+    upstream = upstream.new,
+    extend_request = app.extend_request,
+
+    -- answers
+    text = response.text, html = response.html, json = response.json, redirect = response.redirect, file = response.file,
+    stream = response.stream, sse = response.sse, respond = response.respond,
+    proxy = descriptor.proxy,
+
+    -- waiting
+    sleep = tasks.sleep, spawn = tasks.spawn, all = tasks.all, any = tasks.any, race = tasks.race, timeout = tasks.timeout,
+    after = tasks.after, every = tasks.every,
+
+    -- values
+    array = json.array, null = json.null,
+    escape = require("moongate.html").escape,
+}
+
+--- Ends the request with an error from anywhere: answered by the error handler of the status (or of `kind`).
+---@param status integer|string a status, or a kind of your own
+---@param message? string
+function mg.raise(status, message)
+    if type(status) == "string" then error({ kind = status, message = message }, 0) end
+    if type(status) ~= "number" or status < 400 or status > 599 then
+        error("mg.raise: expected a status from 400 to 599, or the name of a kind", 2)
+    end
+    error({ status = status, message = message }, 0)
+end
+
+--- Seconds of a monotonic clock, as of this turn.
+function mg.now()
+    return abi.worker and abi.C.mg_now(abi.worker) / 1000 or os.clock()
+end
+
+--- Seconds since 1970, with fraction.
+function mg.time()
+    return abi.worker and abi.C.mg_unix_time(abi.worker) or os.time()
+end
+
+local LEVELS = { debug = 0, info = 1, warn = 2, error = 3 }
+
+--- Writes a line to the error log: `mg.log("text")` or `mg.log("warn", "text", value…)`. Values are joined by spaces.
+function mg.log(level, ...)
+    local number, text = LEVELS[level], nil
+    if number and select("#", ...) > 0 then
+        text = ...
+        for at = 2, select("#", ...) do text = tostring(text) .. " " .. tostring((select(at, ...))) end
+    else
+        number, text = 1, level
+        for at = 1, select("#", ...) do text = tostring(text) .. " " .. tostring((select(at, ...))) end
+    end
+    text = tostring(text)
+    local req = request.running()
+    if req then text = ("request %s: %s"):format(req.id, text) end
+    if abi.worker then response.log(number, text) else io.stderr:write(text, "\n") end
+end
+
+--- The number of this worker, from 1.
+function mg.worker()
+    return abi.border and abi.border.worker + 1 or 0
+end
+
+return mg

@@ -1,0 +1,182 @@
+--- The root: leader and followers. One dispatcher leads and asks C for the next request; one that must wait yields whole and another leads.
+--- When its wait has ended it is resumed, finishes its handler and leads itself. Nothing here runs for a request that never waits.
+local abi = require "moongate.abi"
+local await = require "moongate.await"
+
+local M = {}
+
+local C = abi.C
+local create, resume, status = coroutine.create, coroutine.resume, coroutine.status
+
+--- What a dispatcher yields when it steps aside.
+M.ASIDE = setmetatable({}, { __tostring = function() return "moongate.aside" end })
+
+local ASIDE, WAIT, DONE = M.ASIDE, await.WAIT, await.DONE
+
+local idle = {}       -- dispatchers that stepped aside
+local generation      -- { main = function(job), live = {busy=}, … }: what dispatchers run
+local on_error        -- function(slot, err, traceback): answers a request whose handler raised
+local on_task_error   -- function(task, err, traceback)
+local on_event = {}   -- by enum mg_event_kind
+local ended = false
+
+--- Puts a generation into service. Dispatchers of the one before finish what they are doing and go.
+function M.use(new)
+    new.live.busy = await.live.busy
+    if generation then generation.live.busy = math.huge end
+    generation = new
+    await.live = new.live
+    idle = {}
+end
+
+--- Tells what is done with errors and events.
+---@param handlers { error: function, task_error: function, events: table<integer, function> }
+function M.handle(handlers)
+    on_error, on_task_error, on_event = handlers.error, handlers.task_error, handlers.events
+end
+
+local function new_dispatcher()
+    local task = await.adopt(create(generation.main), "dispatcher")
+    task.generation = generation
+    return task
+end
+
+local function leader()
+    local task = idle[#idle]
+    if task then
+        idle[#idle] = nil
+        return task
+    end
+    return new_dispatcher()
+end
+
+local jobs, first_job, last_job = {}, 1, 0
+
+--- Runs a function in a dispatcher, for a request (or -1), later in this turn; it may wait.
+function M.run_job(job, slot)
+    last_job = last_job + 1
+    jobs[last_job] = { job, slot }
+    await.live.busy = await.live.busy + 1
+end
+
+local function pop_job()
+    local job = jobs[first_job]
+    if not job then return nil end
+    jobs[first_job] = nil
+    first_job = first_job + 1
+    if first_job > last_job then first_job, last_job = 1, 0 end
+    await.live.busy = await.live.busy - 1
+    return job
+end
+
+local function finish_task(task, ok, value)
+    task.done, task.ok, task.value = true, ok, value
+    await.forget(task)
+    if ok then await.recycle(task.co) end
+    if task.on_end then task.on_end(task) end
+end
+
+--- A dispatcher came back: to wait, to step aside, or dead.
+local function came_back(task, ok, what)
+    if not ok then
+        local slot = abi.border.current
+        await.forget(task)
+        local err, traceback = what, debug.traceback(task.co, tostring(what))
+        if slot < 0 then error("the dispatcher failed outside of a request: " .. traceback, 0) end
+        M.run_job(function() on_error(slot, err, traceback) end, slot)
+    elseif what == ASIDE then
+        if task.generation == generation then idle[#idle + 1] = task else await.forget(task) end
+    elseif what ~= WAIT then
+        await.forget(task) -- its loop has ended
+        ended = true
+    end
+end
+
+local function step(task, job)
+    await.enter(task)
+    if task.kind == "dispatcher" then
+        local ok, what = resume(task.co, job)
+        await.enter(nil)
+        return came_back(task, ok, what)
+    end
+    abi.border.current = -1
+    local ok, what
+    if task.fn then
+        local fn = task.fn
+        task.fn = nil
+        if task.cancelled then -- before it began
+            await.enter(nil)
+            return finish_task(task, false, await.CANCELLED)
+        end
+        ok, what = resume(task.co, fn, task.a, task.b, task.c)
+    else
+        ok, what = resume(task.co)
+    end
+    await.enter(nil)
+    if not ok then
+        local traceback = what ~= await.CANCELLED and debug.traceback(task.co, tostring(what)) or nil
+        task.traceback = traceback
+        finish_task(task, false, what)
+        if what ~= await.CANCELLED and not task.watched then on_task_error(task, what, traceback) end
+    elseif what == DONE then
+        finish_task(task, true)
+    elseif what ~= WAIT then
+        error("a coroutine of the scheduler yielded something else: " .. tostring(what) .. " " .. status(task.co))
+    end
+end
+
+local function handle_event()
+    local border = abi.border
+    local kind = border.event
+    border.event = 0
+    if kind == 1 then -- MG_EVENT_WAKE, the commonest
+        await.wake(border.token, border.result)
+    elseif kind ~= 0 then
+        on_event[kind](border)
+    end
+end
+
+local function resume_waiters()
+    local task = await.pop()
+    while task do
+        if task.kind == "dispatcher" then abi.border.current = task.slot or -1 end
+        step(task)
+        handle_event()
+        task = await.pop()
+    end
+end
+
+--- Runs until the worker has ended. Before a generation serves, jobs and tasks can run already.
+function M.run()
+    while not ended do
+        resume_waiters()
+        if ended then return end
+        local job = pop_job()
+        if job then
+            abi.border.current = job[2]
+            step(leader(), job[1])
+        else
+            step(leader())
+        end
+        handle_event()
+    end
+end
+
+--- Runs everything until `task` is done; for what happens before the first request.
+function M.run_until(task)
+    while not task.done do
+        resume_waiters()
+        if task.done then return end
+        if C.mg_next(abi.worker) == -2 then
+            ended = true
+            return
+        end
+        handle_event()
+    end
+end
+
+function M.has_ended()
+    return ended
+end
+
+return M

@@ -1,0 +1,380 @@
+--- The request as handlers see it: one object per slot, built once, refilled by C. Fields are read from the slot's memory when they are
+--- asked for, and remembered until the request is over. What waits: text(), json(), form(), chunks(), save().
+local ffi = require "ffi"
+local abi = require "moongate.abi"
+local await = require "moongate.await"
+local query = require "moongate.query"
+local cookies = require "moongate.cookies"
+
+local M = {}
+
+local C = abi.C
+local str = ffi.string
+local rawset, rawget, type, error = rawset, rawget, type, error
+local EAGAIN = -11
+
+--- Functions added with extend_request(), by name; set for each generation.
+M.extensions = {}
+
+local METHODS, METHOD_OTHER = {}, C.METHOD_OTHER
+for name in ("GET HEAD POST PUT DELETE PATCH OPTIONS CONNECT TRACE PURGE PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH QUERY")
+    :gmatch("%u+") do
+    METHODS[tonumber(C["METHOD_" .. name])] = name
+end
+M.METHODS = METHODS
+
+--- ---- fields of the head ----
+
+local Headers = {}
+
+function Headers.__index(headers, name)
+    if type(name) ~= "string" then return nil end
+    local border = abi.border
+    if C.mg_header(abi.worker, headers[1], name, #name, 0) == 1 then return str(border.text, border.text_bytes) end
+    local dashed = name:gsub("_", "-")
+    if dashed ~= name and C.mg_header(abi.worker, headers[1], dashed, #dashed, 0) == 1 then return str(border.text, border.text_bytes) end
+    return nil
+end
+
+function Headers.__newindex()
+    error("req.headers is read-only; fields of the answer are set on the response", 2)
+end
+
+local Request = {}
+
+--- Every value of a field, in the order they came.
+---@param name string
+---@return string[]
+function Request:header_values(name)
+    local values, border = {}, abi.border
+    while C.mg_header(abi.worker, self.slot, name, #name, #values) == 1 do
+        values[#values + 1] = str(border.text, border.text_bytes)
+    end
+    return values
+end
+
+--- All fields as a list of { name, value }, as they came.
+---@return { [1]: string, [2]: string }[]
+function Request:header_list()
+    local list, p = {}, self._p
+    for at = 0, p.head.field_count - 1 do
+        local line = p.head.fields[at]
+        list[at + 1] = { str(p.bytes + line.name.at, line.name.bytes), str(p.bytes + line.value.at, line.value.bytes) }
+    end
+    return list
+end
+
+local function span(p, part) return str(p.bytes + part.at, part.bytes) end
+
+--- Escapes in captures are decoded; most have none.
+local function capture(p, at)
+    local part = p.match.captures[at]
+    local text = str(p.path + part.at, part.bytes)
+    if text:find("%", 1, true) then return abi.decode(text) end
+    return text
+end
+
+local function fill_params(req, names, p)
+    local params = req._params
+    local before = req._params_names
+    if before ~= names then
+        for at = 1, #before do params[before[at]] = nil end
+        req._params_names = names
+    end
+    for at = 1, #names do params[names[at]] = capture(p, at - 1) end
+    return params
+end
+
+local buffer = ffi.new("char[128]")
+
+--- Ids: a random part for the worker, and a count.
+local id_prefix, id_count
+local function new_id()
+    if not id_prefix then
+        C.mg_random(buffer, 6)
+        id_prefix = (str(buffer, 6):gsub(".", function(byte) return ("%02x"):format(byte:byte()) end))
+        id_count = 0
+    end
+    id_count = id_count + 1
+    return ("%s-%x"):format(id_prefix, id_count)
+end
+
+--- Computed fields. What they give is remembered for the request.
+local FIELDS = {
+    path = function(_, p) return str(p.path, p.path_bytes) end,
+    target = function(_, p) return span(p, p.head.target) end,
+    query_string = function(_, p) return span(p, p.head.query) end,
+    authority = function(_, p) return span(p, p.head.authority) end,
+    host = function(_, p)
+        local text = span(p, p.head.authority):lower()
+        return text:match("^(%[.*%])") or text:match("^[^:]*")
+    end,
+    port = function(_, p) return tonumber(span(p, p.head.authority):match(":(%d+)$")) end,
+    version = function(_, p) return p.head.minor == 1 and "1.1" or "1.0" end,
+    remote = function(req) return str(buffer, C.mg_remote(abi.worker, req.slot, 0, buffer, 128)) end,
+    remote_port = function(req)
+        return tonumber(str(buffer, C.mg_remote(abi.worker, req.slot, 1, buffer, 128)):match(":(%d+)$"))
+    end,
+    id = function() return new_id() end,
+    state = function() return {} end,
+    query = function(req, p)
+        if p.head.query.bytes == 0 then return {} end
+        local values, message, status = query.parse(span(p, p.head.query))
+        if not values then error({ status = status or 400, message = message }, 0) end
+        return values
+    end,
+    cookies = function(req) return cookies.parse(req.headers.cookie or "") end,
+    content_type = function(req) return req.headers["content-type"] end,
+    content_length = function(req)
+        local length = C.mg_body_length(abi.worker, req.slot)
+        return length >= 0 and length or nil
+    end,
+}
+
+local MEMO = { "path", "target", "query_string", "authority", "host", "port", "version", "remote", "remote_port", "id", "state", "query",
+    "cookies", "content_type", "content_length", "_text", "_reading", "_failed", "_extended" }
+
+local MT = {}
+
+function MT.__index(req, key)
+    local p = req._p
+    if key == "method" then
+        local number = p.head.method
+        if number == METHOD_OTHER then return span(p, p.head.method_text) end
+        return METHODS[number]
+    end
+    if key == "params" then return fill_params(req, M.route_names[p.match.route] or M.NO_NAMES, p) end
+    local method = Request[key]
+    if method then return method end
+    local field = FIELDS[key]
+    if field then
+        local value = field(req, p)
+        rawset(req, "_used", true)
+        rawset(req, key, value)
+        return value
+    end
+    local extension = M.extensions[key]
+    if extension then
+        local kept = rawget(req, "_extended")
+        if not kept then
+            kept = {}
+            rawset(req, "_used", true)
+            rawset(req, "_extended", kept)
+        end
+        if kept[key] == nil then kept[key] = { extension(req) } end
+        return kept[key][1]
+    end
+    return nil
+end
+
+function MT.__newindex(_, key)
+    error(("req.%s cannot be set: keep what belongs to this request in req.state"):format(tostring(key)), 2)
+end
+
+M.NO_NAMES = {}
+--- Names of captures by route number; set for each generation.
+M.route_names = {}
+
+local Dead = {
+    __index = function(_, key)
+        error(("req.%s: this request is over; copy what a task needs before it goes on alone"):format(tostring(key)), 2)
+    end,
+    __newindex = function() error("this request is over", 2) end,
+}
+
+--- ---- content ----
+
+local MESSAGES = {
+    [-400] = "the content is malformed", [-408] = "the content did not arrive in time", [-413] = "the content is too long",
+    [-32] = "the client left before its content was whole",
+}
+
+--- The next piece of content, nil at the end; or nil, message, status.
+local function next_piece(req)
+    local worker, slot = abi.worker, req.slot
+    while true do
+        local token = await.token()
+        local bytes = C.mg_body_read(worker, slot, token)
+        if bytes > 0 then return str(abi.border.text, bytes) end
+        if bytes == 0 then return nil end
+        if bytes ~= EAGAIN then
+            local status = bytes == -32 and 400 or -bytes
+            rawset(req, "_used", true)
+            rawset(req, "_failed", status)
+            return nil, MESSAGES[bytes] or "the content cannot be read", status
+        end
+        await.wait()
+    end
+end
+
+local function begin_reading(req, how)
+    local reading = rawget(req, "_reading")
+    if reading then error(("req:%s(): the content was taken by req:%s() already"):format(how, reading), 3) end
+    rawset(req, "_used", true)
+    rawset(req, "_reading", how)
+end
+
+--- The content piece by piece: `for piece in req:chunks() do … end`. A failure raises with its status unless it is asked for:
+--- `local next = req:chunks(); local piece, message, status = next()`.
+---@return fun(): string?, string?, integer?
+function Request:chunks()
+    begin_reading(self, "chunks")
+    return function() return next_piece(self) end
+end
+
+local string_buffer = require "string.buffer"
+
+--- The whole content as a string, "" when there is none; or nil, message, status (413 beyond `limit` bytes).
+---@param limit? integer|string instead of the route's
+function Request:text(limit)
+    local known = rawget(self, "_text")
+    if known then return known end
+    begin_reading(self, "text")
+    if limit and C.mg_body_limit(abi.worker, self.slot, require("moongate.units").size(limit)) < 0 then
+        rawset(self, "_failed", 413)
+        return nil, MESSAGES[-413], 413
+    end
+    local piece, message, status = next_piece(self)
+    if status then return nil, message, status end
+    local first, buffered = piece or "", nil
+    while piece do
+        piece, message, status = next_piece(self)
+        if status then return nil, message, status end
+        if piece then
+            buffered = buffered or string_buffer.new():put(first)
+            buffered:put(piece)
+        end
+    end
+    local text = buffered and buffered:tostring() or first
+    rawset(self, "_text", text)
+    return text
+end
+
+--- The content as JSON; or nil, message, status (400 for what is not JSON).
+function Request:json(limit)
+    local text, message, status = self:text(limit)
+    if not text then return nil, message, status end
+    return require("moongate.json").decode(text)
+end
+
+--- Fields of a form, urlencoded or multipart, and its files; or nil, message, status (415 for another type).
+---@return table<string, string>? fields
+---@return table<string, table>? files
+function Request:form(options)
+    return require("moongate.form").read(self, options)
+end
+
+--- The parts of a multipart form one after the other, as they arrive; or nil, message, status.
+function Request:parts()
+    return require("moongate.form").parts(self)
+end
+
+--- The content inflated as Content-Encoding says (gzip, deflate), at most `limit` bytes of it: an iterator like chunks().
+function Request:inflated(limit)
+    return require("moongate.form").inflated(self, limit)
+end
+
+--- Writes content to a file as it arrives. The bytes written; or nil, message, status. What was written of a failed one is removed.
+---@param path string
+function Request:save(path)
+    begin_reading(self, "save")
+    return M.save(path, function() return next_piece(self) end)
+end
+
+--- Writes what an iterator gives to a file without blocking the worker.
+function M.save(path, pieces)
+    local fd = C.mg_file_open(path, 1)
+    if fd < 0 then return abi.failed(fd, path) end
+    local offset = 0
+    local piece, message, status = pieces()
+    while piece do
+        local done = 0
+        while done < #piece do
+            local token = await.token()
+            local part = done == 0 and piece or piece:sub(done + 1)
+            local rc = C.mg_file_write(abi.worker, fd, part, #part, offset, token)
+            if rc == 0 then rc = await.wait() end
+            if rc <= 0 then
+                C.mg_file_close(fd)
+                os.remove(path)
+                return abi.failed(rc == 0 and -28 or rc, path)
+            end
+            done, offset = done + rc, offset + rc
+        end
+        piece, message, status = pieces()
+    end
+    C.mg_file_close(fd)
+    if status then
+        os.remove(path)
+        return nil, message, status
+    end
+    return offset
+end
+
+--- ---- other ----
+
+--- Has the client left?
+function Request:is_gone()
+    return self._p.flags % 2 == 1
+end
+
+--- Calls `fn(req)` after the last byte of the answer, also when the client has gone.
+function Request:on_done(fn)
+    if type(fn) ~= "function" then error("req:on_done: expected a function", 2) end
+    local hooks = self._hooks
+    if not hooks then
+        hooks = {}
+        rawset(self, "_hooks", hooks)
+        rawset(self, "_used", true)
+    end
+    hooks[#hooks + 1] = fn
+end
+
+--- The first of the offered media types that the client likes best: `req:accepts("json", "html")`; nil: none.
+function Request:accepts(...)
+    return require("moongate.negotiate").accepts(self.headers.accept, { ... })
+end
+
+M.Request = Request
+
+--- ---- objects ----
+
+local function new(slot)
+    local req = {
+        slot = slot, _p = C.mg_request(abi.worker, slot), headers = setmetatable({ slot }, Headers), scheme = "http",
+        _used = false, _hooks = false, _held = false, _res = false, _params = {}, _params_names = M.NO_NAMES, _shared = false,
+    }
+    return setmetatable(req, MT)
+end
+
+--- By slot.
+M.objects = setmetatable({}, {
+    __index = function(objects, slot)
+        local req = new(slot)
+        rawset(objects, slot, req)
+        return req
+    end,
+})
+
+--- The request is over: forget what was remembered for it.
+function M.reset(req)
+    if req._shared then -- a task of its own may still hold it
+        rawset(M.objects, req.slot, nil)
+        for key in pairs(req) do rawset(req, key, nil) end
+        setmetatable(req, Dead)
+        return
+    end
+    for at = 1, #MEMO do rawset(req, MEMO[at], nil) end
+    rawset(req, "_hooks", false)
+    rawset(req, "_held", false)
+    rawset(req, "_used", false)
+end
+
+--- The object of the request that runs now, or nil.
+function M.running()
+    local border = abi.border
+    if not border or border.current < 0 then return nil end
+    return M.objects[border.current]
+end
+
+return M

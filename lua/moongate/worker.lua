@@ -1,0 +1,105 @@
+--- A worker's life in Lua: evaluate the config, open the engine, run the start hooks, serve, drain, run the stop hooks.
+local abi = require "moongate.abi"
+
+local M = {}
+
+--- Compiled code needs room: the defaults would flush a middling application again and again (LuaJIT's jit.opt).
+local function tune()
+    jit.opt.start("maxside=4000", "maxtrace=16000", "maxrecord=16000", "maxirconst=2000", "maxsnap=2000", "sizemcode=256", "maxmcode=32768")
+end
+
+local function fail(message)
+    abi.C.mg_end(abi.worker, message, #message)
+    return 1
+end
+
+local function apply_settings(config)
+    local C, worker = abi.C, abi.worker
+    local settings = C.mg_settings(worker)
+    for _, row in ipairs(abi.settings_rows()) do settings[row.field] = config.settings[row.field] end
+    local server = config.server or ""
+    C.mg_server_field(worker, server, #server)
+    local levels = { debug = 0, info = 1, warn = 2, error = 3 }
+    C.mg_log_format(worker, config.log.format == "json" and 1 or 0, config.debug and 0 or levels[config.log.level])
+end
+
+local function run_start(app)
+    for _, hook in ipairs(app.start) do
+        if not hook.once or abi.border.first == 1 then
+            local ok, message = xpcall(hook.fn, debug.traceback)
+            if not ok then return ("on_start at %s: %s"):format(hook.where, tostring(message)) end
+        end
+    end
+    return nil
+end
+
+local function run_stop(app)
+    local response = require "moongate.response"
+    for _, hook in ipairs(app.stop) do
+        local ok, message = xpcall(hook.fn, debug.traceback)
+        if not ok then response.log(3, ("on_stop at %s: %s"):format(hook.where, tostring(message))) end
+    end
+end
+
+--- What C tells besides requests and wakes.
+local function events(generation)
+    local C = abi.C
+    local await, loop, response = require "moongate.await", require "moongate.loop", require "moongate.response"
+    local handlers = {}
+    handlers[tonumber(C.MG_EVENT_FAIL)] = function(border)
+        local slot, status, of = border.slot, border.result, border.argument
+        local message = border.text ~= nil and require("ffi").string(border.text, border.text_bytes) or nil
+        if C.mg_request(abi.worker, slot).generation ~= of then return end
+        loop.run_job(function() response.failed_below(generation.app, slot, status, message) end, slot)
+    end
+    handlers[tonumber(C.MG_EVENT_CONTROL)] = function(border)
+        local what, argument = border.result, border.argument
+        if what == C.MG_CONTROL_STOP and argument == 1 then -- all connections have ended
+            await.spawn(function()
+                run_stop(generation.app)
+                C.mg_end(abi.worker, "", 0)
+            end)
+        end
+    end
+    return handlers
+end
+
+--- Runs a worker. `boot`: pointer to the worker; options as the command line said them.
+---@return integer exit_code
+function M.main(boot, options)
+    tune()
+    abi.attach(boot)
+    local evaluate = require "moongate.evaluate"
+    local await, loop, chain, response = require "moongate.await", require "moongate.loop", require "moongate.chain", require "moongate.response"
+
+    _G.coroutine = require("moongate.coroutines").wrap_library() -- for scripts; our own modules hold the plain one
+
+    local evaluation = evaluate.command(options)
+    if not evaluation.config then return fail(evaluation.problems:text()) end
+    apply_settings(evaluation.config)
+    if abi.C.mg_open(abi.worker) < 0 then return fail(require("ffi").string(abi.border.text, abi.border.text_bytes)) end
+
+    local generation, message = chain.build(evaluation.apps)
+    if not generation then return fail(message) end
+    local ok, why = chain.use(generation)
+    if not ok then return fail(why) end
+    loop.handle {
+        error = function(slot, err, traceback)
+            if slot >= 0 then response.raised(generation.app, slot, err, traceback) else response.log(3, traceback) end
+        end,
+        task_error = function(task, _, traceback)
+            response.log(3, ("a task%s failed: %s"):format(task.where and " spawned at " .. task.where or "", traceback))
+        end,
+        events = events(generation),
+    }
+    local start = await.spawn(function(result) result.message = run_start(generation.app) end, M)
+    loop.run_until(start)
+    if M.message then return fail(M.message) end
+    if loop.has_ended() then return 0 end
+    local rc = abi.C.mg_serve(abi.worker)
+    if rc < 0 then return fail(("listening: error %d"):format(-rc)) end
+    loop.run()
+    return 0
+end
+
+return M

@@ -1,0 +1,149 @@
+/* The access log: one line per answer, combined or JSON, with what a client sent escaped. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "gate/gate.h"
+
+enum { LINE_BYTES = 8192, VALUE_MAX = 1024 };
+
+struct line {
+    uint32_t used;
+    char bytes[LINE_BYTES];
+};
+
+static void put(struct line *line, const char *bytes, uint32_t count)
+{
+    if (line->used + count > LINE_BYTES - 8)
+        count = LINE_BYTES - 8 - line->used;
+    memcpy(line->bytes + line->used, bytes, count);
+    line->used += count;
+}
+
+static void put_text(struct line *line, const char *text)
+{
+    put(line, text, (uint32_t)strlen(text));
+}
+
+/* Quotes, backslashes, controls and bytes beyond ASCII are escaped: \xHH, or \u00HH for JSON. */
+static void put_escaped(struct line *line, struct slice value, bool json)
+{
+    uint32_t count = value.bytes < VALUE_MAX ? value.bytes : VALUE_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        unsigned char c = (unsigned char)value.at[i];
+        char text[8];
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\')
+            put(line, value.at + i, 1);
+        else
+            put(line, text, (uint32_t)snprintf(text, sizeof text, json ? "\\u%04x" : "\\x%02X", c));
+    }
+}
+
+static struct slice head_slice(const struct request *r, struct http_span span)
+{
+    return (struct slice){ r->pub.bytes + span.at, span.bytes };
+}
+
+static struct slice head_field(const struct request *r, enum http_field id)
+{
+    int index = http_head_find(&r->pub.head, id, 0);
+    return index < 0 ? (struct slice){ "-", 1 } : head_slice(r, r->pub.head.fields[index].value);
+}
+
+/* "address" or "address:port" of the client; "unix", or "-" when it has gone. The length written. */
+int worker_remote(struct mg_worker *w, const struct request *r, bool port, char *ret, uint32_t bytes)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_un local;
+    } at = { .any = { .sa_family = AF_UNSPEC } };
+    socklen_t at_bytes = sizeof at;
+    char text[INET6_ADDRSTRLEN] = "-";
+    unsigned number = 0;
+    if (r->pub.conn == NONE || getpeername(conn_fd(w->net, r->pub.conn), &at.any, &at_bytes) < 0)
+        return snprintf(ret, bytes, "-");
+    if (at.any.sa_family == AF_INET) {
+        inet_ntop(AF_INET, &at.v4.sin_addr, text, sizeof text);
+        number = ntohs(at.v4.sin_port);
+    } else if (at.any.sa_family == AF_INET6) {
+        bool mapped = IN6_IS_ADDR_V4MAPPED(&at.v6.sin6_addr);
+        inet_ntop(mapped ? AF_INET : AF_INET6, at.v6.sin6_addr.s6_addr + (mapped ? 12 : 0), text, sizeof text);
+        number = ntohs(at.v6.sin6_port);
+    } else {
+        return snprintf(ret, bytes, "unix");
+    }
+    if (!port)
+        return snprintf(ret, bytes, "%s", text);
+    return snprintf(ret, bytes, strchr(text, ':') ? "[%s]:%u" : "%s:%u", text, number);
+}
+
+static void put_address(struct mg_worker *w, struct line *line, const struct request *r)
+{
+    char text[64];
+    put(line, text, (uint32_t)worker_remote(w, r, false, text, sizeof text));
+}
+
+static void combined(struct mg_worker *w, struct line *line, const struct request *r)
+{
+    char text[64];
+    time_t now = (time_t)net_unix_time(w->net);
+    struct tm parts;
+    localtime_r(&now, &parts);
+    put_address(w, line, r);
+    put(line, text, (uint32_t)strftime(text, sizeof text, " - - [%d/%b/%Y:%H:%M:%S %z] \"", &parts));
+    if (r->pub.head.method_text.bytes > 0) {
+        put_escaped(line, head_slice(r, r->pub.head.method_text), false);
+        put_text(line, " ");
+        put_escaped(line, head_slice(r, r->pub.head.target), false);
+        put_text(line, r->pub.head.minor ? " HTTP/1.1" : " HTTP/1.0");
+    } else {
+        put_text(line, "-");
+    }
+    put(line, text, (uint32_t)snprintf(text, sizeof text, "\" %u %.0f \"", r->pub.status, r->bytes_out));
+    put_escaped(line, head_field(r, FIELD_REFERER), false);
+    put_text(line, "\" \"");
+    put_escaped(line, head_field(r, FIELD_USER_AGENT), false);
+    put_text(line, "\"\n");
+}
+
+static void put_member(struct line *line, const char *name, struct slice value)
+{
+    put_text(line, ",\"");
+    put_text(line, name);
+    put_text(line, "\":\"");
+    put_escaped(line, value, true);
+    put_text(line, "\"");
+}
+
+static void json(struct mg_worker *w, struct line *line, const struct request *r)
+{
+    char text[128];
+    put(line, text, (uint32_t)snprintf(text, sizeof text, "{\"time\":%.3f,\"remote\":\"", net_unix_time(w->net)));
+    put_address(w, line, r);
+    put_text(line, "\"");
+    put_member(line, "method", head_slice(r, r->pub.head.method_text));
+    put_member(line, "target", head_slice(r, r->pub.head.target));
+    put_member(line, "host", head_slice(r, r->pub.head.authority));
+    put(line, text, (uint32_t)snprintf(text, sizeof text, ",\"status\":%u,\"bytes\":%.0f,\"ms\":%.3f,\"route\":%d", r->pub.status, r->bytes_out,
+                                       net_now_ms(w->net) - r->pub.started_ms, r->pub.match.route));
+    put_member(line, "referer", head_field(r, FIELD_REFERER));
+    put_member(line, "agent", head_field(r, FIELD_USER_AGENT));
+    put_text(line, "}\n");
+}
+
+void access_line(struct mg_worker *w, const struct request *r)
+{
+    if (w->access.fd < 0)
+        return;
+    struct line line = { .used = 0 };
+    if (w->access_json)
+        json(w, &line, r);
+    else
+        combined(w, &line, r);
+    sink_append(w, &w->access, line.bytes, line.used);
+}

@@ -1,0 +1,228 @@
+/* Request content: decoded from kept input as it is asked for, with reading paused while a window of it waits. */
+#include <errno.h>
+#include <stddef.h>
+
+#include "base/must.h"
+#include "gate/gate.h"
+
+static const char continue_line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+
+struct request *content_owner(struct mg_worker *w, uint32_t conn)
+{
+    must(w->clients[conn].last != NONE);
+    return &w->requests[w->clients[conn].last];
+}
+
+bool content_is_unfinished(const struct mg_worker *w, const struct request *r)
+{
+    (void)w;
+    return !r->body.done;
+}
+
+/* Is what is left little enough to be read and dropped? */
+bool content_fits_unread(const struct mg_worker *w, const struct request *r)
+{
+    if (r->body_error)
+        return false;
+    if (r->body.kind == BODY_LENGTH)
+        return (double)r->body.left <= w->settings.unread_bytes;
+    return true; /* chunked: counted while it is dropped */
+}
+
+int32_t content_limit(struct request *r, double bytes)
+{
+    r->body_limit = bytes;
+    if (r->body.kind == BODY_LENGTH && (double)(r->body.left + r->body.content) > bytes)
+        return -413;
+    return 0;
+}
+
+static void resume_reading(struct mg_worker *w, uint32_t conn)
+{
+    if (conn_is_paused(w->net, conn) && kept_count(&w->clients[conn]) < w->settings.window_bytes / 2)
+        conn_resume(w->net, conn);
+}
+
+/* The last byte of the content has been used: what follows is the next request. */
+static void content_ended(struct mg_worker *w, struct request *r)
+{
+    uint32_t conn = r->pub.conn;
+    struct client *client = &w->clients[conn];
+    client->phase = r->close ? CLIENT_LAST : CLIENT_IDLE;
+    conn_deadline(w->net, conn, 0);
+    if (client->phase == CLIENT_IDLE)
+        client_make_ready(w, conn); /* also resumes reading */
+}
+
+static void use_up(struct mg_worker *w, struct request *r)
+{
+    if (r->pub.conn == NONE || r->body_used == 0)
+        return;
+    struct client *client = &w->clients[r->pub.conn];
+    client->kept->begin += r->body_used;
+    r->body_used = 0;
+}
+
+/* One step of decoding. > 0: content bytes, at *ret_content; 0: none yet; negative: a status. */
+static int32_t decode(struct mg_worker *w, struct request *r, const char **ret_content)
+{
+    struct client *client = &w->clients[r->pub.conn];
+    while (!r->body.done && kept_count(client) > r->body_used) {
+        struct kept *kept = client->kept;
+        const char *from = kept->bytes + kept->begin + r->body_used;
+        uint32_t at, bytes;
+        int64_t used = http_body_next(&r->body, from, kept->end - kept->begin - r->body_used, &at, &bytes);
+        if (used < 0)
+            return (int32_t)used;
+        r->body_used += (uint32_t)used;
+        if (bytes > 0) {
+            *ret_content = from + at;
+            return (int32_t)bytes;
+        }
+        if (used == 0)
+            break;
+    }
+    return 0;
+}
+
+static void ask_for_content(struct mg_worker *w, struct request *r)
+{
+    if (r->expect) {
+        r->expect = false;
+        if (request_is_first(w, r) && kept_count(&w->clients[r->pub.conn]) == 0)
+            conn_write(w->net, r->pub.conn, continue_line, sizeof continue_line - 1);
+    }
+    conn_deadline(w->net, r->pub.conn, (uint32_t)w->settings.body_ms);
+}
+
+static int32_t fail(struct request *r, int32_t error)
+{
+    r->body_error = error;
+    r->close = true;
+    return error;
+}
+
+int32_t content_read(struct mg_worker *w, struct request *r, double token)
+{
+    r->body_token = 0;
+    if (r->body_error)
+        return r->body_error;
+    if (r->pub.conn == NONE)
+        return -EPIPE;
+    use_up(w, r);
+    struct client *client = &w->clients[r->pub.conn];
+    if (r->body.done) {
+        if (client->phase == CLIENT_CONTENT && client->last == r->pub.slot)
+            content_ended(w, r);
+        return 0;
+    }
+    if (client->phase != CLIENT_CONTENT)
+        return -EPIPE;
+    if (r->body.kind == BODY_LENGTH && (double)(r->body.left + r->body.content) > r->body_limit)
+        return fail(r, -413);
+    const char *content = NULL;
+    int32_t bytes = decode(w, r, &content);
+    if (bytes < 0)
+        return fail(r, bytes);
+    if ((double)r->body.content > r->body_limit)
+        return fail(r, -413);
+    if (bytes > 0) {
+        r->expect = false;
+        conn_deadline(w->net, r->pub.conn, 0); /* the reader has something to do: its time, not the client's */
+        w->border.text = content;
+        w->border.text_bytes = (uint32_t)bytes;
+        return bytes;
+    }
+    use_up(w, r);
+    if (r->body.done) {
+        content_ended(w, r);
+        return 0;
+    }
+    if (client->ended)
+        return fail(r, -EPIPE);
+    ask_for_content(w, r);
+    resume_reading(w, r->pub.conn);
+    r->body_token = token;
+    return -EAGAIN;
+}
+
+void content_arrived(struct mg_worker *w, uint32_t conn)
+{
+    struct client *client = &w->clients[conn];
+    struct request *r = content_owner(w, conn);
+    if (r->body_token != 0) {
+        worker_wake(w, r->body_token, 0);
+        r->body_token = 0;
+    }
+    if (r->exchange != NONE)
+        side_content_arrived(w, r);
+    if (client->open && client->phase == CLIENT_CONTENT && kept_count(client) >= w->settings.window_bytes)
+        conn_pause(w->net, conn);
+}
+
+/* ---- content that its request did not read to the end ---- */
+
+static void last_with_linger(struct mg_worker *w, struct client *client)
+{
+    client->phase = CLIENT_LAST;
+    client->linger = true;
+    kept_drop(w, client);
+}
+
+/* The answer is complete: content that it did not wait for is read and dropped when it is little, else the connection ends. */
+void content_leave(struct mg_worker *w, struct request *r)
+{
+    uint32_t conn = r->pub.conn;
+    struct client *client = &w->clients[conn];
+    use_up(w, r);
+    if (r->body.done) {
+        content_ended(w, r);
+    } else if (r->close || r->body_error || client->ended) {
+        r->close = true;
+        last_with_linger(w, client);
+    } else {
+        client->phase = CLIENT_UNREAD;
+        client->unread = r->pub.slot;
+        r->unread = true;
+        r->body_limit = (double)r->body.content + w->settings.unread_bytes;
+        conn_deadline(w->net, conn, (uint32_t)w->settings.body_ms);
+        client_make_ready(w, conn);
+    }
+}
+
+/* The slot was kept for its framing state only. */
+void content_forget(struct mg_worker *w, struct client *client)
+{
+    if (client->unread == NONE)
+        return;
+    struct request *r = &w->requests[client->unread];
+    client->unread = NONE;
+    r->unread = false;
+    request_put(w, r);
+}
+
+void content_drop(struct mg_worker *w, uint32_t conn)
+{
+    struct client *client = &w->clients[conn];
+    struct http_body *body = &w->requests[client->unread].body;
+    double most = w->requests[client->unread].body_limit;
+    int64_t used = 1;
+    while (!body->done && used > 0 && kept_count(client) > 0) {
+        struct kept *kept = client->kept;
+        uint32_t at, bytes;
+        used = http_body_next(body, kept->bytes + kept->begin, kept_count(client), &at, &bytes);
+        if (used > 0)
+            kept->begin += (uint32_t)used;
+    }
+    if (body->done) {
+        content_forget(w, client);
+        client->phase = CLIENT_IDLE;
+        if (conn_is_paused(w->net, conn))
+            conn_resume(w->net, conn);
+    } else if (used < 0 || (double)body->content > most || client->ended) {
+        content_forget(w, client);
+        last_with_linger(w, client);
+    } else {
+        resume_reading(w, conn);
+    }
+}

@@ -1,0 +1,242 @@
+/* The gate's own state, shared by the files of this folder and by the border (abi.c), which forwards to it.
+ * Comes in: events of the engine, answers from Lua. Goes out: requests ready for Lua, replies in order.
+ *
+ * A client connection is parsed up to `limits.pipeline` requests ahead. Each request is a slot; the slots of a connection form a list in
+ * order of arrival. The first writes straight to the connection, the others to a queue of their own until it is their turn. */
+#pragma once
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "gate/border.h"
+#include "gate/control.h"
+#include "gate/settings.h"
+#include "gate/stats.h"
+#include "http/body.h"
+#include "http/head.h"
+#include "http/render.h"
+#include "net/net.h"
+
+enum { NONE = UINT32_MAX, REQUEST_ARENA_FIRST = 448 };
+
+/* Who asked the engine: `user` of timers, file operations and watches. */
+enum gate_user { USER_LUA, USER_CONTROL, USER_LOG_ACCESS, USER_LOG_ERROR, USER_DRAIN, USER_LINGER, USER_FILE /* + stream number */ = 16 };
+
+/*  IDLE ─bytes─▶ HEAD ─head whole─▶ IDLE or CONTENT ─end of content─▶ IDLE
+ *                                      └─answered early─▶ UNREAD ─▶ IDLE        any ─▶ LAST: nothing more is read as HTTP */
+enum client_phase { CLIENT_IDLE, CLIENT_HEAD, CLIENT_CONTENT, CLIENT_UNREAD, CLIENT_LAST };
+
+/* Input that could not be used up in the turn it came. */
+struct kept {
+    uint32_t begin, end, room; /* 64 readable bytes follow `room` */
+    char bytes[];
+};
+
+/* A client connection, in an array beside the engine's (same number). */
+struct client {
+    struct kept *kept;
+    uint32_t first, last;   /* requests in order; NONE */
+    uint32_t next_ready;    /* in the list of those with input to go on with, or that of those without a slot */
+    uint32_t seen;          /* bytes of a partial head that hold no end of it */
+    uint32_t parsed_at;     /* length at which the partial head was last parsed in vain */
+    uint32_t held;          /* answered requests whose last byte somebody waits for: list of slots */
+    uint32_t unread;        /* the answered request whose content is being dropped: slot, or NONE */
+    uint16_t running;       /* requests in the list */
+    uint8_t phase;          /* enum client_phase */
+    bool ready : 1, open : 1, ended : 1, full : 1, linger : 1;
+};
+
+enum request_state { REQUEST_FREE, REQUEST_RUNNING, REQUEST_STREAMING, REQUEST_ENDED };
+
+struct request {
+    struct mg_request pub; /* first: Lua's view */
+    uint8_t state;         /* enum request_state */
+    uint8_t framing;       /* of the answer: enum http_framing */
+    bool close : 1;        /* the connection ends after this answer */
+    bool head_only : 1;    /* no content is sent, whatever is written */
+    bool parked : 1;       /* bytes are in the arena */
+    bool listed : 1;       /* in its connection's list */
+    bool hold : 1;         /* Lua wants the slot after the answer */
+    bool told : 1;         /* its end has been told to whoever holds it */
+    bool fed : 1;          /* all of the content went to the upstream */
+    bool paused : 1;       /* the upstream waits for the client */
+    bool expect : 1;       /* 100 (Continue) is still owed */
+    bool unread : 1;       /* the slot is kept for dropping its content */
+    uint32_t next;         /* in the connection's list, or in the free list */
+    struct arena arena;
+    struct net_queue out;  /* until it is this request's turn */
+    struct http_out_field *fields, **fields_end;
+    struct slice reason;
+    bool own_date, own_server, own_type;
+    double length_left;    /* of an answer with FRAMING_LENGTH */
+    struct http_body body;
+    double body_limit;
+    uint32_t body_used;    /* bytes of kept input lent to Lua by the last read */
+    int32_t body_error;
+    double body_token, drain_token, gone_token, hold_token;
+    uint32_t drain_mark;
+    uint64_t sent_mark;    /* the connection's byte count at the end of this answer */
+    double bytes_out;
+    uint32_t exchange, stream; /* proxied, or a file: NONE when not */
+    char first_page[REQUEST_ARENA_FIRST];
+};
+
+struct wake {
+    double token;
+    int32_t result, event;
+    uint32_t slot;
+    const char *text;
+};
+
+struct log_sink {
+    int fd;
+    char *filling, *writing;
+    uint32_t filled, written, in_flight;
+    uint64_t dropped;
+};
+
+/* The bytes that requests are being parsed from. */
+struct input {
+    uint32_t conn;      /* NONE: nothing */
+    bool from_kept;
+    const char *bytes;
+    uint32_t at, count;
+};
+
+struct mg_worker {
+    struct mg_border border;
+    struct mg_settings settings;
+    struct mg_stats *stats;
+    struct net *net;
+    struct route_program *program;
+    double *body_bytes; /* per route number */
+    uint32_t body_routes;
+    struct http_common common;
+    struct http_scan scan;
+    struct http_head_limits limits;
+    struct input in;
+
+    struct client *clients;
+    uint32_t client_room, client_count;
+    struct conn_list {
+        uint32_t first, last;
+    } ready, hungry; /* hungry: no request slot was free */
+    struct request *requests;
+    uint32_t request_room, request_top, request_free, request_running;
+    struct arena_store pages;
+    uint64_t kept_bytes;
+
+    struct wake *wakes;
+    uint32_t wake_first, wake_count, wake_room;
+
+    struct log_sink access, errors;
+    int access_json, log_level;
+    int control;
+    const int *listeners;
+    uint32_t listener_count;
+    bool serving, draining, stopping, ended, drained_told;
+    int exit_code;
+    double drain_until;
+    struct side *side; /* proxy and file rooms and the requests they answer */
+};
+
+/* worker.c: the turn */
+struct worker_options {
+    uint32_t number, first, debug;
+    int control, access_log, error_log;
+    const int *listeners;
+    uint32_t listener_count;
+    struct mg_stats *stats;
+};
+struct mg_worker *worker_new(const struct worker_options *options);
+void worker_free(struct mg_worker *w);
+/* Opens the engine with the settings as they are now. 0, or -errno with a sentence in border.text. */
+int worker_open(struct mg_worker *w);
+/* Accepts, and tells the master. */
+int worker_serve(struct mg_worker *w);
+int worker_use_routes(struct mg_worker *w, const struct route_builder *builder, const double *body_bytes, uint32_t routes);
+int worker_remote(struct mg_worker *w, const struct request *r, bool port, char *ret, uint32_t bytes);
+int32_t worker_next(struct mg_worker *w);
+void worker_wake(struct mg_worker *w, double token, int32_t result);
+/* Lua shall answer this request with `status`; `text` lives as long as the request. */
+void worker_fail(struct mg_worker *w, struct request *r, int32_t status, const char *text);
+void worker_end(struct mg_worker *w, const char *message, uint32_t bytes);
+
+/* client.c: connections and their input */
+void client_event(struct mg_worker *w, const struct net_event *event);
+int32_t client_parse(struct mg_worker *w);   /* next request of the current input: slot, or -1 */
+bool client_next_ready(struct mg_worker *w); /* makes the next waiting input current */
+void client_make_ready(struct mg_worker *w, uint32_t conn);
+void client_slot_freed(struct mg_worker *w);
+void client_settle(struct mg_worker *w, uint32_t conn); /* idle, last, full, drained: what follows from the phase */
+void client_answered(struct mg_worker *w, struct request *r); /* r has ended: move on what follows it */
+void client_drain_all(struct mg_worker *w);
+void client_update_drain(struct mg_worker *w, uint32_t conn);
+void client_lost(struct mg_worker *w, uint32_t conn);
+int kept_append(struct mg_worker *w, struct client *client, const char *bytes, uint32_t count);
+void kept_drop(struct mg_worker *w, struct client *client);
+static inline uint32_t kept_count(const struct client *client)
+{
+    return client->kept ? client->kept->end - client->kept->begin : 0;
+}
+
+/* request.c: slots */
+struct request *request_new(struct mg_worker *w, uint32_t conn); /* NULL: all in use */
+void request_list(struct mg_worker *w, struct request *r);
+void request_put(struct mg_worker *w, struct request *r);        /* frees the slot when nobody needs it */
+struct request *request_at(struct mg_worker *w, uint32_t slot);  /* NULL: not a running request */
+int request_hold(struct mg_worker *w, struct request *r, double token);
+void request_told(struct mg_worker *w, struct request *r, int32_t sent);
+void request_park(struct mg_worker *w, struct request *r);
+void request_route(struct mg_worker *w, struct request *r, uint32_t skip);
+int request_path(struct request *r);
+static inline bool request_is_first(const struct mg_worker *w, const struct request *r)
+{
+    return r->pub.conn != NONE && w->clients[r->pub.conn].first == r->pub.slot;
+}
+
+/* reply.c: answers */
+int reply_whole(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, const char *body, uint32_t bytes);
+int reply_begin(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, double length);
+int reply_write(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count);
+int reply_end(struct mg_worker *w, struct request *r, bool abort);
+int reply_wait(struct mg_worker *w, struct request *r, uint32_t mark, double token);
+uint32_t reply_waiting(const struct mg_worker *w, const struct request *r);
+int reply_field(struct request *r, struct slice name, struct slice value, enum mg_field_mode mode);
+const struct http_out_field *reply_field_find(const struct request *r, struct slice name, uint32_t index);
+void reply_fields_clear(struct request *r);
+void reply_refuse(struct mg_worker *w, struct request *r, uint32_t status, const char *reason);
+
+/* content.c: request content */
+int32_t content_read(struct mg_worker *w, struct request *r, double token);
+int32_t content_limit(struct request *r, double bytes);
+void content_arrived(struct mg_worker *w, uint32_t conn);
+bool content_is_unfinished(const struct mg_worker *w, const struct request *r);
+bool content_fits_unread(const struct mg_worker *w, const struct request *r);
+void content_leave(struct mg_worker *w, struct request *r);
+void content_drop(struct mg_worker *w, uint32_t conn); /* UNREAD: discard what has come */
+void content_forget(struct mg_worker *w, struct client *client);
+struct request *content_owner(struct mg_worker *w, uint32_t conn);
+
+/* log.c, access.c */
+void sink_open(struct log_sink *sink, int fd);
+void worker_log(struct mg_worker *w, enum mg_log_level level, const char *text, uint32_t bytes);
+void sink_append(struct mg_worker *w, struct log_sink *sink, const char *bytes, uint32_t count);
+void sink_flush_all(struct mg_worker *w);                /* once a turn */
+void sink_written(struct mg_worker *w, struct log_sink *sink, int32_t result);
+void sink_finish(struct log_sink *sink);             /* at the end, blocking, bounded */
+void access_line(struct mg_worker *w, const struct request *r);
+
+/* side.c: proxy and file */
+struct side *side_new(struct mg_worker *w);
+void side_free(struct side *side);
+void side_net_event(struct mg_worker *w, const struct net_event *event);
+bool side_step(struct mg_worker *w); /* moves on what the side rooms have ready; true: there was something */
+void side_content_arrived(struct mg_worker *w, struct request *r);
+void side_drained(struct mg_worker *w, struct request *r);
+bool side_abandon(struct mg_worker *w, struct request *r);
+int side_root_open(struct mg_worker *w, struct slice folder);
+void side_root_close(struct mg_worker *w, int root);
+int side_upstream_open(struct mg_worker *w, struct slice name, struct slice servers);
+void side_upstream_close(struct mg_worker *w, int upstream);
+int side_reply_file(struct mg_worker *w, struct request *r, int root, struct slice path, struct slice content_type);
+int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target);
