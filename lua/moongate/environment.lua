@@ -121,11 +121,6 @@ local function nth_line(text, number)
     return nil
 end
 
---- Lua source without what is not Lua: a byte order mark, a first line for the shell.
-local function clean(text)
-    return (text:gsub("^\239\187\191", ""):gsub("^#[^\n]*", ""))
-end
-
 --- Compiles a file into its folder's environment. nil and a message, whose place is kept, when it does not compile.
 function Generation:compile(path, folder)
     local text, message = read_file(path)
@@ -137,7 +132,7 @@ function Generation:compile(path, folder)
     end
     self.problems:source(path, text)
     if text:byte() == 27 then return nil, path .. ": compiled Lua is not loaded, only source" end
-    local chunk, failure = loadstring(clean(text), "@" .. path)
+    local chunk, failure = loadstring(text, "@" .. path)
     if chunk then return setfenv(chunk, self:room(folder)) end
     local file, line, rest = split_message(self, failure)
     self.places[failure] = {

@@ -111,7 +111,6 @@ local function merge(parts, gathered, list)
     compose.graft(whole, gathered, { prefix = "" }, fail)
     compose.finish_errors(whole)
     whole.routes = compose.order(whole.routes)
-    app.seal(whole)
     check_whole(whole, list)
     return whole
 end

@@ -68,7 +68,7 @@ end
 function M.host_within(inner, outer)
     if outer == nil or inner == outer then return true end
     if inner == nil or outer:sub(1, 2) ~= "*." then return false end
-    return #inner > #outer - 1 and inner:sub(-(#outer - 1)) == outer:sub(2)
+    return inner:sub(-(#outer - 1)) == outer:sub(2)
 end
 
 --- The same question for hosts: which of the route's requests a filter of that host sees.

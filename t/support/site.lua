@@ -11,6 +11,7 @@ M.mg = { app = app.new, upstream = require("moongate.upstream").new, extend_requ
 
 local Site = {}
 Site.__index = Site
+M.class = Site
 
 local function write(path, text)
     local file = assert(io.open(path, "w"))
