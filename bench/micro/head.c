@@ -4,8 +4,9 @@
  *   /tmp/head_bench                      nanoseconds and requests per second of every shape and implementation
  *   valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=measured /tmp/head_bench browser 16 3
  *
- * The second form prints the instructions of 16,000 requests (arguments: shape, pipelined 1 or 16, implementation 1 scalar,
- * 2 SSE2, 3 AVX2): divide "Collected" by that. bench/micro/head.sh does it for all. */
+ * The second form prints the instructions of 16,000 requests (arguments: shape, pipelined 1 or 16, implementation 1
+ * scalar, 2 SSE2, 3 AVX2): divide "Collected" by that. bench/micro/head.sh does it for all. About 30 of them are the
+ * loop around the parser. */
 #include "http/head.h"
 #include <stdio.h>
 #include <stdlib.h>

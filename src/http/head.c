@@ -13,7 +13,8 @@ static int (*head_walk)(struct head_walk *) = head_walk_scalar;
 static int best_implementation(void)
 {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2"))
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+        __builtin_cpu_supports("bmi2"))
         return IMPLEMENTATION_AVX2;
     return IMPLEMENTATION_SSE2;
 #else
@@ -42,10 +43,13 @@ void http_scan_begin(struct http_scan *scan, const char *bytes, uint32_t count)
 }
 
 static inline int parse(struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
-                        struct http_head_progress *progress, struct http_head *head, struct head_walk *walk)
+                        struct http_head_progress *progress, struct http_head *head,
+                        struct head_walk *walk)
 {
     uint32_t count = scan->bytes - at;
-    uint32_t most = limits->head_bytes < HTTP_HEAD_BYTES_MAX ? limits->head_bytes : HTTP_HEAD_BYTES_MAX;
+    uint32_t most = HTTP_HEAD_BYTES_MAX;
+    if (limits->head_bytes < most)
+        most = limits->head_bytes;
     walk->text = scan->base + at;
     walk->full = count >= most;
     walk->count = count < most ? count : most;
@@ -56,7 +60,8 @@ static inline int parse(struct http_scan *scan, uint32_t at, const struct http_h
 }
 
 int http_request_parse(struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
-                       struct http_head_progress *progress, struct http_head *ret_head, const char **ret_reason)
+                       struct http_head_progress *progress, struct http_head *ret_head,
+                       const char **ret_reason)
 {
     struct head_walk walk;
     walk.response = 0;
@@ -67,7 +72,8 @@ int http_request_parse(struct http_scan *scan, uint32_t at, const struct http_he
 }
 
 int http_response_parse(struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
-                        struct http_head_progress *progress, struct http_head *ret_head, const char **ret_reason)
+                        struct http_head_progress *progress, struct http_head *ret_head,
+                        const char **ret_reason)
 {
     struct head_walk walk;
     walk.response = 1;
@@ -87,7 +93,8 @@ int http_head_find(const struct http_head *head, enum http_field id, int from)
     return -1;
 }
 
-int http_head_find_name(const struct http_head *head, const char *base, const char *name, uint32_t name_bytes, int from)
+int http_head_find_name(const struct http_head *head, const char *base, const char *name,
+                        uint32_t name_bytes, int from)
 {
     for (int i = from; i < head->field_count; i++) {
         const struct http_span own = head->fields[i].name;

@@ -33,8 +33,8 @@ int http_head_select(int force);
 void http_scan_begin(struct http_scan *scan, const char *bytes, uint32_t count);
 
 /* Parses one request head that begins `at` bytes into the scanned buffer. `progress` is all zero at the first
- * call for a head, and is handed back unchanged with the longer buffer after a 0; so is *ret_head, which then holds the
- * lines parsed so far. Both may be thrown away after a 0 to begin anew. The bytes may have moved meanwhile.
+ * call for a head, and is handed back unchanged with the longer buffer after a 0; so is *ret_head, which then holds
+ * the lines parsed so far. Both may be thrown away after a 0, to begin anew. The bytes may have moved meanwhile.
  * Returns the bytes of the head (> 0), 0 when more bytes are needed, or the negated HTTP status to answer
  * (-400, -414, -431, -501, -505, -417). On a negative return *ret_reason is a static sentence for the error body. */
 int http_request_parse(struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,

@@ -48,13 +48,15 @@ HEAD_CODE static inline const char *line_end(const char *at, const char *stop)
     return stop;
 }
 
-/* How many of the 32 bytes at `text` are in a set, up to the first that is not. Bytes from 0x80 up are in none: the shuffle
- * gives 0 for them. */
+/* How many of the 32 bytes at `text` are in a set, up to the first that is not. Bytes from 0x80 up are in none: the
+ * shuffle gives 0 for them. */
 HEAD_CODE static inline uint32_t run(const char *text, const char *set)
 {
     __m256i v = load(text);
     __m256i high = _mm256_and_si256(_mm256_srli_epi16(v, 4), constant(head_vectors.nibble));
-    __m256i in = _mm256_and_si256(_mm256_shuffle_epi8(constant(set), v), _mm256_shuffle_epi8(constant(head_vectors.rows), high));
+    __m256i columns = _mm256_shuffle_epi8(constant(set), v);
+    __m256i rows = _mm256_shuffle_epi8(constant(head_vectors.rows), high);
+    __m256i in = _mm256_and_si256(columns, rows);
     return _tzcnt_u32(bits(_mm256_cmpeq_epi8(in, _mm256_setzero_si256())));
 }
 
@@ -68,14 +70,21 @@ HEAD_CODE static inline uint32_t host_run(const char *text)
     return run(text, head_vectors.host);
 }
 
+/* Visible ASCII but '#': signed, bytes from 0x80 up are less than the space; DEL never comes here. */
+HEAD_CODE static inline __m256i visible(__m256i v)
+{
+    __m256i above = _mm256_cmpgt_epi8(v, constant(head_vectors.space));
+    return _mm256_andnot_si256(equal(v, head_vectors.hash), above);
+}
+
 HEAD_CODE static inline const char *path_end(const char *text)
 {
     for (;; text += 32) {
         __m256i v = load(text), next = load(text + 1);
-        __m256i good = _mm256_andnot_si256(equal(v, head_vectors.hash), _mm256_cmpgt_epi8(v, constant(head_vectors.space)));
-        __m256i climb = _mm256_and_si256(equal(v, head_vectors.slash), equal(_mm256_or_si256(next, constant(head_vectors.one)), head_vectors.slash));
-        __m256i odd = _mm256_or_si256(_mm256_or_si256(equal(v, head_vectors.percent), equal(v, head_vectors.question)), climb);
-        uint32_t plain = bits(_mm256_andnot_si256(odd, good));
+        __m256i follows = equal(_mm256_or_si256(next, constant(head_vectors.one)), head_vectors.slash); /* '.' or '/' */
+        __m256i climb = _mm256_and_si256(equal(v, head_vectors.slash), follows);
+        __m256i mark = _mm256_or_si256(equal(v, head_vectors.percent), equal(v, head_vectors.question));
+        uint32_t plain = bits(_mm256_andnot_si256(_mm256_or_si256(mark, climb), visible(v)));
         if (plain != ~0u)
             return text + _tzcnt_u32(~plain);
     }
@@ -84,8 +93,7 @@ HEAD_CODE static inline const char *path_end(const char *text)
 HEAD_CODE static inline const char *query_end(const char *text)
 {
     for (;; text += 32) {
-        __m256i v = load(text);
-        uint32_t good = bits(_mm256_andnot_si256(equal(v, head_vectors.hash), _mm256_cmpgt_epi8(v, constant(head_vectors.space))));
+        uint32_t good = bits(visible(load(text)));
         if (good != ~0u)
             return text + _tzcnt_u32(~good);
     }
@@ -97,7 +105,7 @@ HEAD_CODE static inline uint64_t low_bytes(uint64_t word, uint32_t count)
 }
 
 /* Of token characters `| 0x20` folds none but letters onto the letters and hyphens that known names are made of. The
- * comparison takes in the colon: so it compares the length. A longer count than 31 only makes the first place useless. */
+ * comparison takes in the colon, so it compares the length. From 32 bytes on no place fits but a free one. */
 HEAD_CODE static inline uint32_t name_number(const char *name, uint32_t bytes)
 {
     __m256i lower = _mm256_or_si256(load(name), constant(head_vectors.case_bit));

@@ -24,8 +24,8 @@ static inline void span_set(volatile struct http_span *span, uint64_t at, uint64
     span->bytes = (uint16_t)bytes;
 }
 
-/* The first Host, its value known to be valid (RFC 9112 §3.2). The authority of an absolute target stays and is compared
- * with it at the end of the head. */
+/* The first Host, its value known to be valid (RFC 9112 §3.2). The authority of an absolute target stays, and is
+ * compared with it at the end of the head. */
 static inline void rule_host(struct head_walk *walk, const struct http_field_line *line)
 {
     walk->progress->seen |= SEEN_HOST;
@@ -38,7 +38,8 @@ static inline int rule_end(struct head_walk *walk, uint32_t bytes)
 {
     struct http_head *head = walk->head;
     const uint32_t seen = walk->progress->seen, upgrade = SEEN_UPGRADE | SEEN_CONNECTION_UPGRADE;
-    const int plain = (seen & ~(uint32_t)SEEN_CONNECTION_KEEP_ALIVE) == SEEN_HOST && head->target_form == TARGET_ORIGIN;
+    const int plain = (seen & ~(uint32_t)SEEN_CONNECTION_KEEP_ALIVE) == SEEN_HOST &&
+                      head->target_form == TARGET_ORIGIN;
     if (!plain && !walk->response) {
         int status = head_rule_request(walk);
         if (status < 0)

@@ -47,13 +47,14 @@ extern HEAD_TABLE const uint8_t head_bytes[256];
 
 void head_names_fill(void);
 
-/* 32-byte constants of head_avx2.c. They are defined in another file, so that the compiler takes them from memory where it
- * would else build them anew by three instructions each.
- * Sets of ASCII bytes are columns and rows: a byte is in the set when the entries of its lower and its upper nibble have a bit
- * in common. Rows 0x2_ to 0x5_ are bits 1, 2, 4, 8, row 0x7_ is 16; row 0x6_ is 0x4_ (4) and column 0 alone (32). */
+/* 32-byte constants of head_avx2.c. They are defined in another file, so that the compiler takes them from memory where
+ * it would else build them anew by three instructions each. Sets of ASCII bytes are columns and rows: a byte is in the
+ * set when the entries of its lower and its upper nibble have a bit in common. Rows 0x2_ to 0x5_ are bits 1, 2, 4, 8,
+ * row 0x7_ is 16; row 0x6_ is 0x4_ (4) and column 0 alone (32). */
 struct head_vectors {
     char rows[32], token[32], host[32];
-    char nibble[32], last_control[32], del[32], case_bit[32], space[32], hash[32], slash[32], one[32], percent[32], question[32];
+    char nibble[32], last_control[32], del[32], case_bit[32], one[32];
+    char space[32], hash[32], slash[32], percent[32], question[32];
 };
 extern HEAD_TABLE const struct head_vectors head_vectors __attribute__((aligned(32)));
 
@@ -76,7 +77,7 @@ int head_rule_method(struct head_walk *walk, uint32_t at);
 int head_rule_target(struct head_walk *walk);
 /* The status line is the first `bytes` bytes. */
 int head_rule_status_line(struct head_walk *walk, uint32_t bytes);
-/* Any of the fields FIELD_HOST .. FIELD_UPGRADE; a Host that is valid and the first may go to rule_host() at once. */
+/* Any of the fields FIELD_HOST to FIELD_UPGRADE; a Host that is valid and the first may go to rule_host() at once. */
 int head_rule_field(struct head_walk *walk, const struct http_field_line *line);
 /* What is to be said of the whole request, when its empty line is there. */
 int head_rule_request(struct head_walk *walk);

@@ -15,8 +15,9 @@ const struct head_vectors head_vectors __attribute__((aligned(32))) = {
     .rows = TWICE(0, 0, 1, 2, 4, 8, 36, 16, 0, 0, 0, 0, 0, 0, 0, 0),
     .token = TWICE(58, 31, 30, 31, 31, 31, 31, 31, 30, 30, 29, 5, 20, 5, 29, 12),
     .host = TWICE(26, 30, 30, 30, 30, 30, 30, 30, 30, 30, 28, 4, 4, 5, 5, 4),
-    .nibble = ALL(0x0F), .last_control = ALL(0x1F), .del = ALL(0x7F), .case_bit = ALL(0x20), .space = ALL(' '),
-    .hash = ALL('#'), .slash = ALL('/'), .one = ALL(1), .percent = ALL('%'), .question = ALL('?'),
+    .nibble = ALL(0x0F), .last_control = ALL(0x1F), .del = ALL(0x7F), .case_bit = ALL(0x20),
+    .one = ALL(1), .space = ALL(' '), .hash = ALL('#'), .slash = ALL('/'), .percent = ALL('%'),
+    .question = ALL('?'),
 };
 #undef TWICE
 #undef ALL
@@ -25,7 +26,8 @@ const struct head_vectors head_vectors __attribute__((aligned(32))) = {
 #define ALNUM (BYTE_TOKEN | BYTE_HOST | PATH)
 #define MARK (BYTE_TOKEN | PATH)
 const uint8_t head_bytes[256] = {
-    ['0' ... '9'] = ALNUM, ['A' ... 'Z'] = ALNUM, ['a' ... 'z'] = ALNUM, ['-'] = ALNUM, ['.'] = ALNUM,
+    ['0' ... '9'] = ALNUM, ['A' ... 'Z'] = ALNUM, ['a' ... 'z'] = ALNUM,
+    ['-'] = ALNUM, ['.'] = ALNUM,
     ['!'] = MARK, ['$'] = MARK, ['&'] = MARK, ['\''] = MARK, ['*'] = MARK, ['+'] = MARK,
     ['^' ... '`'] = MARK, ['|'] = MARK, ['~'] = MARK,
     ['#'] = BYTE_TOKEN, ['%'] = BYTE_TOKEN | BYTE_QUERY, ['?'] = BYTE_QUERY,
@@ -245,7 +247,8 @@ int head_rule_status_line(struct head_walk *walk, uint32_t bytes)
         return head_refuse(walk, 502, "the upstream's answer does not begin with a status line");
     if (text[5] != '1' || text[7] > '1')
         return head_refuse(walk, 502, "the upstream's answer is not HTTP/1.0 or HTTP/1.1");
-    if (text[9] < '1' || text[9] > '9' || !is_digit(text[10]) || !is_digit(text[11]) || (bytes > 12 && text[12] != ' '))
+    if (text[9] == '0' || !is_digit(text[9]) || !is_digit(text[10]) || !is_digit(text[11]) ||
+        (bytes > 12 && text[12] != ' '))
         return head_refuse(walk, 502, "the upstream's status is not three digits");
     head->minor = (uint8_t)(text[7] - '0');
     head->status = (uint16_t)((text[9] - '0') * 100 + (text[10] - '0') * 10 + (text[11] - '0'));
@@ -266,7 +269,8 @@ static int rule_length(struct head_walk *walk, const char *value, uint32_t bytes
     for (uint32_t i = 0; i < bytes; i++) {
         if (!is_digit(value[i]))
             return head_refuse(walk, 400, "Content-Length is not a number");
-        if (__builtin_mul_overflow(length, 10, &length) || __builtin_add_overflow(length, value[i] - '0', &length))
+        if (__builtin_mul_overflow(length, 10, &length) ||
+            __builtin_add_overflow(length, value[i] - '0', &length))
             return head_refuse(walk, 400, "Content-Length is too large");
     }
     if (bytes == 0)
@@ -283,7 +287,8 @@ __attribute__((always_inline)) static inline int word_is(const char *text, uint3
 }
 
 /* Takes the next element of a comma-separated list (RFC 9110 §5.6.1), trimmed, from *at on. 0 at the end. */
-static int list_next(const char *text, uint32_t bytes, uint32_t *at, const char **ret_word, uint32_t *ret_bytes)
+static int list_next(const char *text, uint32_t bytes, uint32_t *at, const char **ret_word,
+                     uint32_t *ret_bytes)
 {
     if (*at > bytes)
         return 0;

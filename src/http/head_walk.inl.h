@@ -5,18 +5,19 @@
  *   line_end(at, stop)            first control from `at`; `stop` or a place beyond it: none
  *   token_run(text)               token characters that `text` begins with; may be less than all, if more than 31
  *   host_run(text)                letters, digits, '.' and '-' that `text` begins with; likewise
- *   path_end(text)                the first byte that makes a path less than plain: no visible ASCII, '#', '?', '%', or
- *                                 '/' followed by '/' or '.'; there is one
+ *   path_end(text)                the first byte that makes a path less than plain: no visible ASCII, '#', '?', '%',
+ *                                 or '/' followed by '/' or '.'; there is one
  *   query_end(text)               the first byte that is no visible ASCII, or '#'; there is one
  *   name_number(name, bytes)      enum http_field of `bytes` token characters
  *   low_bytes(word, count)        `word` with all but its `count` low bytes zero; all of it when count >= 8
  *
- * A line's end is sought before its name, because a name holds no control: so the way from line to line depends on one
- * search only, and names, lookups and stores overlap with it. What is unusual goes out of line, to the odd_… functions.
+ * A line's end is sought before its name, because a name holds no control: so the way from line to line depends on
+ * one search only, and names, lookups and stores overlap with it. What is unusual goes out of line, to odd_….
  * Nothing here reads more than 64 bytes past walk->count. */
 #include "http/head_parts.inl.h"
 
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define HEAD_COLD __attribute__((noinline, cold))
 
 static inline int is_pair(const char *at, char first, char second)
 {
@@ -42,7 +43,7 @@ static int walk_wait(struct head_walk *walk, uint32_t at, uint32_t known)
 
 /* The line at `at` has no CRLF at `end`, the first control. Returns where it has it after all (tabs are controls to
  * line_end(), but may stand in field values and reason phrases), or what the parse has to return. */
-__attribute__((noinline)) HEAD_CODE static int odd_end(struct head_walk *walk, uint32_t at, const char *end)
+HEAD_COLD HEAD_CODE static int odd_end(struct head_walk *walk, uint32_t at, const char *end)
 {
     const char *text = walk->text, *stop = text + walk->count;
     int first = !walk->progress->started;
@@ -61,7 +62,7 @@ __attribute__((noinline)) HEAD_CODE static int odd_end(struct head_walk *walk, u
 }
 
 /* Takes apart a field line that is not plainly `name: value`. */
-__attribute__((noinline)) static int odd_field(struct head_walk *walk, struct http_field_line *line, uint32_t end)
+HEAD_COLD static int odd_field(struct head_walk *walk, struct http_field_line *line, uint32_t end)
 {
     const char *text = walk->text;
     uint32_t at = line->name.at, from = at;
@@ -93,9 +94,11 @@ HEAD_CODE static inline int host_is_plain(const char *text, uint32_t bytes)
     return ((port | (port + sixes)) & 0xF0F0F0F0u) == 0;
 }
 
-HEAD_CODE static inline int walk_framing(struct head_walk *walk, const struct http_field_line *line, const char *value)
+HEAD_CODE static inline int walk_framing(struct head_walk *walk, const struct http_field_line *line,
+                                         const char *value)
 {
-    if (line->id != FIELD_HOST || (walk->progress->seen & SEEN_HOST) || !host_is_plain(value, line->value.bytes))
+    if (line->id != FIELD_HOST || walk->response || (walk->progress->seen & SEEN_HOST) ||
+        !host_is_plain(value, line->value.bytes))
         return head_rule_field(walk, line);
     rule_host(walk, line);
     return 0;
@@ -106,7 +109,8 @@ HEAD_CODE static inline int walk_fields(struct head_walk *walk, const char *at, 
 {
     const char *const text = walk->text, *const stop = text + walk->count, *from = at + scanned;
     struct http_head *const head = walk->head;
-    const uint32_t most = walk->limits->field_count < HTTP_FIELDS_MAX ? walk->limits->field_count : HTTP_FIELDS_MAX;
+    const uint32_t asked = walk->limits->field_count;
+    const uint32_t most = asked < HTTP_FIELDS_MAX ? asked : HTTP_FIELDS_MAX;
     struct http_field_line *line = head->fields + head->field_count;
     for (;;) {
         if (is_pair(at, '\r', '\n') && at + 2 <= stop)
@@ -126,8 +130,8 @@ HEAD_CODE static inline int walk_fields(struct head_walk *walk, const char *at, 
         span_set(&line->name, (uint64_t)(at - text), name_bytes);
         span_set(&line->value, (uint64_t)(value - text), (uint64_t)(end - value));
         /* Plain: a name, ": ", and a value that neither begins nor ends with white space. */
-        if (UNLIKELY(!is_pair(value - 2, ':', ' ') || (uint8_t)value[0] <= ' ' || (uint8_t)end[-1] <= ' ' ||
-                     name_bytes == 0)) {
+        if (UNLIKELY(!is_pair(value - 2, ':', ' ') || (uint8_t)value[0] <= ' ' ||
+                     (uint8_t)end[-1] <= ' ' || name_bytes == 0)) {
             int status = odd_field(walk, line, (uint32_t)(end - text));
             if (status < 0)
                 return status;

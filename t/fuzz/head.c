@@ -1,6 +1,7 @@
-/* Fuzzes the head parser: three implementations, requests and responses, whole and cut in two, must all agree, and none may
- * read more than 64 bytes past the end. The first two bytes of the input choose the cut.
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc -D_GNU_SOURCE t/fuzz/head.c src/http/head*.c src/http/url.c -o /tmp/fuzz
+/* Fuzzes the head parser: three implementations, requests and responses, whole and cut in two, must all agree, and none
+ * may read more than 64 bytes past the end. The first two bytes of the input choose the cut.
+ *   clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc -D_GNU_SOURCE -o /tmp/fuzz \
+ *     t/fuzz/head.c src/http/head*.c src/http/url.c
  *   /tmp/fuzz -max_len=1024 t/fuzz/corpus/head */
 #include "http/head.h"
 #include <stdlib.h>
@@ -18,7 +19,8 @@ static int parse(const uint8_t *text, uint32_t count, int response, struct http_
     memset(bytes + count, '\n', 64);
     struct http_scan scan;
     http_scan_begin(&scan, bytes, count);
-    int ret = (response ? http_response_parse : http_request_parse)(&scan, 0, &limits, progress, &head, &reason);
+    int ret = response ? http_response_parse(&scan, 0, &limits, progress, &head, &reason)
+                       : http_request_parse(&scan, 0, &limits, progress, &head, &reason);
     if ((ret < 0) != (reason != NULL) || ret > (int)count)
         abort();
     free(bytes);
