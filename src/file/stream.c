@@ -1,0 +1,294 @@
+/* Streams of file content: slots, two buffers each, and a join at the end because the kernel may still be writing into them.
+ *
+ *   a buffer: EMPTY ─read─▶ READING ─NET_DONE─▶ FULL ─taken─▶ EMPTY        (FAILED: an error stands there instead of bytes) */
+#include "file/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "net/net.h"
+
+enum { INDEX_BITS = 16, HALVES = 2 };
+
+enum half_state { HALF_EMPTY, HALF_READING, HALF_FULL, HALF_FAILED };
+
+struct half {
+    char *bytes;
+    uint64_t offset;      /* in the file, of the buffer's first byte */
+    uint32_t want, have;
+    int32_t error;
+    uint8_t state;        /* enum half_state */
+};
+
+enum stream_state { STREAM_FREE, STREAM_OPEN, STREAM_ENDING };
+
+struct stream {
+    struct half half[HALVES];
+    uint64_t next_offset, unread; /* what no buffer has been asked for yet */
+    uint64_t untaken;
+    uint32_t owner, generation, next;
+    int fd;
+    uint8_t state;        /* enum stream_state */
+    uint8_t current;      /* the half whose bytes are next */
+};
+
+struct buffer {
+    struct buffer *next;
+};
+
+struct file_reader {
+    struct net *net;
+    struct stream *streams;
+    struct buffer *buffers;
+    uint32_t user, room, top, free, count, ending, buffer_count;
+};
+
+static uint32_t index_of(const struct file_reader *reader, const struct stream *stream)
+{
+    return (uint32_t)(stream - reader->streams);
+}
+
+static struct stream *stream_of(const struct file_reader *reader, uint32_t number)
+{
+    uint32_t index = number & ((1u << INDEX_BITS) - 1);
+    must(index < reader->top);
+    struct stream *stream = &reader->streams[index];
+    must(stream->state == STREAM_OPEN && stream->generation == number >> INDEX_BITS);
+    return stream;
+}
+
+/* ---- birth and death ---- */
+
+struct file_reader *file_reader_new(struct net *net, uint32_t streams, uint32_t user)
+{
+    struct file_reader *reader = calloc(1, sizeof *reader);
+    if (!reader)
+        return NULL;
+    reader->net = net;
+    reader->user = user;
+    reader->room = streams < 65535 ? streams : 65535;
+    reader->free = UINT32_MAX;
+    reader->streams = calloc(reader->room, sizeof *reader->streams);
+    if (!reader->streams) {
+        free(reader);
+        return NULL;
+    }
+    return reader;
+}
+
+void file_reader_free(struct file_reader *reader)
+{
+    if (!reader)
+        return;
+    for (uint32_t i = 0; i < reader->top; i++) {
+        struct stream *stream = &reader->streams[i];
+        if (stream->state != STREAM_FREE)
+            close(stream->fd);
+        free(stream->half[0].bytes);
+        free(stream->half[1].bytes);
+    }
+    while (reader->buffers) {
+        struct buffer *buffer = reader->buffers;
+        reader->buffers = buffer->next;
+        free(buffer);
+    }
+    free(reader->streams);
+    free(reader);
+}
+
+/* ---- buffers ---- */
+
+static char *buffer_get(struct file_reader *reader)
+{
+    struct buffer *buffer = reader->buffers;
+    if (buffer) {
+        reader->buffers = buffer->next;
+        return (char *)buffer;
+    }
+    char *bytes = malloc(FILE_PIECE_BYTES);
+    if (bytes)
+        reader->buffer_count++;
+    return bytes;
+}
+
+static void buffer_put(struct file_reader *reader, char *bytes)
+{
+    if (!bytes)
+        return;
+    struct buffer *buffer = (struct buffer *)bytes;
+    buffer->next = reader->buffers;
+    reader->buffers = buffer;
+}
+
+/* ---- reading ---- */
+
+static void half_fail(struct half *half, int error)
+{
+    half->state = HALF_FAILED;
+    half->error = error;
+}
+
+/* Asks for what is missing in a half. */
+static void half_read(struct file_reader *reader, struct stream *stream, struct half *half)
+{
+    double token = (double)(index_of(reader, stream) * HALVES + (uint32_t)(half - stream->half));
+    int error = net_read(reader->net, stream->fd, half->bytes + half->have, half->want - half->have, half->offset + half->have, reader->user, token);
+    if (error)
+        half_fail(half, error);
+    else
+        half->state = HALF_READING;
+}
+
+/* Gives an empty half the next stretch, if there is one. */
+static void half_fill(struct file_reader *reader, struct stream *stream, struct half *half)
+{
+    if (half->state != HALF_EMPTY || stream->unread == 0 || !half->bytes)
+        return;
+    half->want = stream->unread < FILE_PIECE_BYTES ? (uint32_t)stream->unread : FILE_PIECE_BYTES;
+    half->have = 0;
+    half->offset = stream->next_offset;
+    stream->next_offset += half->want;
+    stream->unread -= half->want;
+    half_read(reader, stream, half);
+}
+
+static void stream_put(struct file_reader *reader, struct stream *stream)
+{
+    for (int i = 0; i < HALVES; i++) {
+        buffer_put(reader, stream->half[i].bytes);
+        stream->half[i] = (struct half){ 0 };
+    }
+    stream->fd = -1;
+    stream->state = STREAM_FREE;
+    stream->generation = (stream->generation + 1) & ((1u << (32 - INDEX_BITS)) - 1);
+    stream->next = reader->free;
+    reader->free = index_of(reader, stream);
+    reader->count--;
+}
+
+/* The slot is free once the kernel holds no buffer of it. */
+static void try_join(struct file_reader *reader, struct stream *stream)
+{
+    if (stream->state != STREAM_ENDING || stream->half[0].state == HALF_READING || stream->half[1].state == HALF_READING)
+        return;
+    close(stream->fd);
+    reader->ending--;
+    stream_put(reader, stream);
+}
+
+static struct stream *stream_get(struct file_reader *reader)
+{
+    uint32_t index = reader->free;
+    if (index != UINT32_MAX)
+        reader->free = reader->streams[index].next;
+    else if (reader->top < reader->room)
+        index = reader->top++;
+    else
+        return NULL;
+    reader->count++;
+    return &reader->streams[index];
+}
+
+int file_stream_begin(struct file_reader *reader, int fd, uint64_t offset, uint64_t length, uint32_t owner, uint32_t *ret_stream)
+{
+    must(length > 0);
+    char *first = buffer_get(reader);
+    struct stream *stream = first ? stream_get(reader) : NULL;
+    if (!stream) {
+        buffer_put(reader, first);
+        return first ? -ENOBUFS : -ENOMEM;
+    }
+    *stream = (struct stream){ .next_offset = offset, .unread = length, .untaken = length, .owner = owner,
+                               .generation = stream->generation, .fd = fd, .state = STREAM_OPEN };
+    stream->half[0].bytes = first;
+    half_fill(reader, stream, &stream->half[0]);
+    if (stream->half[0].state == HALF_FAILED) { /* the engine takes no more reads now */
+        int error = stream->half[0].error;
+        stream_put(reader, stream);
+        return error;
+    }
+    if (stream->unread)
+        stream->half[1].bytes = buffer_get(reader); /* without it the stream works, only not ahead */
+    half_fill(reader, stream, &stream->half[1]);
+    *ret_stream = stream->generation << INDEX_BITS | index_of(reader, stream);
+    return 0;
+}
+
+static void half_done(struct file_reader *reader, struct stream *stream, struct half *half, int32_t result)
+{
+    if (stream->state == STREAM_ENDING) {
+        half->state = HALF_EMPTY;
+        return;
+    }
+    if (result == 0) {
+        half_fail(half, -ESPIPE);
+        return;
+    }
+    if (result < 0 && result != -EINTR && result != -EAGAIN) {
+        half_fail(half, result);
+        return;
+    }
+    half->have += result > 0 ? (uint32_t)result : 0;
+    half->state = HALF_FULL;
+    if (half->have < half->want)
+        half_read(reader, stream, half);
+}
+
+int file_stream_on_net(struct file_reader *reader, const struct net_event *event, uint32_t *ret_owner)
+{
+    uint32_t token = (uint32_t)event->token;
+    must(event->kind == NET_DONE && event->user == reader->user && token / HALVES < reader->top);
+    struct stream *stream = &reader->streams[token / HALVES];
+    struct half *half = &stream->half[token % HALVES];
+    must(half->state == HALF_READING);
+    half_done(reader, stream, half, event->result);
+    try_join(reader, stream);
+    if (stream->state != STREAM_OPEN)
+        return 0;
+    *ret_owner = stream->owner;
+    return half->state != HALF_READING && half == &stream->half[stream->current];
+}
+
+/* ---- taking ---- */
+
+int file_stream_next(struct file_reader *reader, uint32_t number, const char **ret_bytes, uint32_t *ret_count)
+{
+    struct stream *stream = stream_of(reader, number);
+    struct half *half = &stream->half[stream->current];
+    if (stream->untaken == 0)
+        return -ENODATA;
+    if (half->state == HALF_FAILED)
+        return half->error;
+    if (half->state != HALF_FULL)
+        return 0;
+    *ret_bytes = half->bytes;
+    *ret_count = half->have;
+    return 1;
+}
+
+void file_stream_taken(struct file_reader *reader, uint32_t number)
+{
+    struct stream *stream = stream_of(reader, number);
+    struct half *half = &stream->half[stream->current];
+    must(half->state == HALF_FULL);
+    stream->untaken -= half->have;
+    half->state = HALF_EMPTY;
+    half_fill(reader, stream, half);
+    if (stream->half[1].bytes)
+        stream->current ^= 1;
+}
+
+void file_stream_end(struct file_reader *reader, uint32_t number)
+{
+    struct stream *stream = stream_of(reader, number);
+    stream->state = STREAM_ENDING;
+    reader->ending++;
+    try_join(reader, stream);
+}
+
+void file_reader_facts(const struct file_reader *reader, struct file_reader_facts *ret_facts)
+{
+    *ret_facts = (struct file_reader_facts){ reader->count, reader->ending, reader->buffer_count };
+}
