@@ -1,3 +1,4 @@
+/* See mime.h. A binary search over mime.tbl.h. */
 #include "file/mime.h"
 
 #include <string.h>

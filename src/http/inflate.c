@@ -1,3 +1,5 @@
+/* See inflate.h. A thin machine around zlib: it adds what zlib leaves to its caller, the members of a gzip file one after the other
+ * and the refusal of anything behind the end. */
 #include "http/inflate.h"
 
 #include <errno.h>

@@ -1,0 +1,305 @@
+--- Waiting together: sleeping, tasks of one's own, several at once, time limits, timers. In: functions and durations; out: what the
+--- functions returned. Everything here is made of await's tokens; nothing here yields by itself.
+---
+--- Failures: a function that *returns* `nil, message` has failed, and all/any/race/timeout return that. One that *raises* has an error in
+--- it: that is raised again in whoever waits for it, after its traceback was logged. Whoever is cancelled while it waits cancels the tasks it waits
+--- for in all, any, race and timeout; a task made by spawn, after and every lives on its own.
+local abi = require "moongate.abi"
+local await = require "moongate.await"
+local caller = require "moongate.caller"
+local units = require "moongate.units"
+
+local M = {}
+
+local C = abi.C
+local CANCELLED = await.CANCELLED
+
+--- Durations that were read before; texts come from scripts and are few.
+local known_ms = {}
+
+local function ms_of(name, duration)
+    local ms = known_ms[duration]
+    if ms then return ms end
+    local message
+    ms, message = units.duration(duration)
+    if not ms then caller.raise(("%s: %s"):format(name, message)) end
+    if type(duration) == "string" then known_ms[duration] = ms end
+    return ms
+end
+
+local function check_function(name, fn)
+    if type(fn) ~= "function" then caller.raise(("%s: expected a function, got %s"):format(name, type(fn))) end
+end
+
+local function pack(...) return { n = select("#", ...), ... } end
+
+--- Starts a timer for the running task's next wait: a handle, or nil, message, code.
+local function start_timer(ms, token)
+    local timer = C.mg_timer(abi.worker, ms, token)
+    if timer < 0 then return abi.failed(timer, "timer") end
+    return timer
+end
+
+local function sleep_ms(ms)
+    local timer, message, code = start_timer(ms, await.token())
+    if not timer then return nil, message, code end
+    local _, why = await.wait_raw()
+    if why then
+        C.mg_timer_cancel(abi.worker, timer)
+        error(CANCELLED, 0)
+    end
+    return true
+end
+
+--- Waits that long. Other requests are served meanwhile.
+---@param duration number|string seconds, or "300ms", "10s", "5m"
+---@return true? slept
+---@return string? message the worker has no timer left
+---@return integer? code
+function M.sleep(duration)
+    return sleep_ms(ms_of("mg.sleep", duration))
+end
+
+---@class moongate.TaskHandle
+---@field ended boolean
+---@field cancelled boolean it was cancelled before its end
+---@field where string where it was started
+local Handle = {}
+Handle.__index = Handle
+
+local function keep(handle, ...)
+    handle.results = pack(...)
+end
+
+local function run(handle)
+    local args = handle.args
+    keep(handle, handle.fn(unpack(args, 1, args.n)))
+end
+
+--- Errors that are answers (mg.raise) rather than mistakes.
+local function is_answer(failure)
+    return type(failure) == "table" and (failure.status ~= nil or failure.kind ~= nil)
+end
+
+--- Called by the scheduler, outside of any task.
+local function on_end(task)
+    local handle = task.handle
+    handle.ended, handle.failed = true, not task.ok
+    if handle.failed then
+        handle.failure = task.value
+        handle.cancelled = task.value == CANCELLED
+    end
+    local group = handle.group
+    local is_awaited = handle.joiners ~= nil or group ~= nil and not group.done and is_answer(handle.failure)
+    task.watched = is_awaited
+    for _, token in ipairs(handle.joiners or {}) do await.wake(token, true) end
+    if group and not group.done then group.child_ended(group, handle) end
+end
+
+local function start(fn, where, group, ...)
+    local handle = setmetatable({
+        fn = fn, args = pack(...), where = where, group = group, ended = false, failed = false, cancelled = false, results = nil,
+        failure = nil, joiners = nil,
+    }, Handle)
+    local task = await.spawn(run, handle)
+    task.handle, task.where, task.on_end = handle, where, on_end
+    handle.task = task
+    return handle
+end
+
+--- What a task's function returned, or its error raised again.
+local function results_of(handle)
+    if handle.failed then error(handle.failure, 0) end
+    return unpack(handle.results, 1, handle.results.n)
+end
+
+--- Waits for the end of the task. What its function returned; or nil, message, code when it raised (code "error", or the status given to
+--- mg.raise) or was cancelled (code "cancelled").
+function Handle:join()
+    if not self.ended then
+        self.joiners = self.joiners or {}
+        self.joiners[#self.joiners + 1] = await.token()
+        await.wait()
+    end
+    if not self.failed then return results_of(self) end
+    if self.cancelled then return nil, "cancelled", "cancelled" end
+    local failure = self.failure
+    if is_answer(failure) then return nil, failure.message or tostring(failure.kind or failure.status), failure.status or failure.kind end
+    return nil, tostring(failure), "error"
+end
+
+--- Asks the task to end: its present or next wait raises. A task that has not begun never does.
+function Handle:cancel()
+    await.cancel(self.task)
+end
+
+--- Runs fn(…) beside the running task, beginning later in this turn. An error in it is logged, with where it was spawned, unless someone is
+--- waiting in join().
+---@param fn function
+---@return moongate.TaskHandle
+function M.spawn(fn, ...)
+    check_function("mg.spawn", fn)
+    return start(fn, caller.where(), nil, ...)
+end
+
+--- ---- several at once ----
+
+--- The functions of a call that takes `f, g, …` or `{ f, g, … }`, and whether it was a list.
+local function functions_of(name, first, ...)
+    local is_list = type(first) == "table" and select("#", ...) == 0
+    local functions = is_list and first or { first, ... }
+    local count = is_list and #first or select("#", ...) + 1
+    for i = 1, count do check_function(name, functions[i]) end
+    if count == 0 and name ~= "mg.all" then caller.raise(name .. ": expected at least one function") end
+    return functions, is_list
+end
+
+--- Its function raised, or returned nil and a message.
+local function has_failed(handle)
+    local results = handle.results
+    return handle.failed or (results[1] == nil and results[2] ~= nil)
+end
+
+local function decide(group, handle)
+    group.done, group.decided = true, handle
+    await.wake(group.token, true)
+end
+
+--- Runs the functions as tasks and waits until `child_ended` has decided. Those still running then are cancelled.
+local function run_group(functions, child_ended)
+    local where = caller.where()
+    local group = { token = await.token(), left = #functions, child_ended = child_ended, done = false, decided = nil, children = {} }
+    for i, fn in ipairs(functions) do group.children[i] = start(fn, where, group) end
+    local _, why = await.wait_raw()
+    group.done = true
+    for _, child in ipairs(group.children) do child:cancel() end
+    if why then error(CANCELLED, 0) end
+    return group
+end
+
+local function all_ended(group, handle)
+    group.left = group.left - 1
+    if has_failed(handle) or group.left == 0 then decide(group, handle) end
+end
+
+--- Runs all of them at once. `mg.all(f, g)` returns the first result of each, in order; `mg.all { f, g }` returns these as a list (with `n`). The
+--- first failure cancels the others and is returned (nil, message, code) or raised again.
+---@return any ...
+function M.all(first, ...)
+    local functions, is_list = functions_of("mg.all", first, ...)
+    if #functions == 0 then return { n = 0 } end
+    local group = run_group(functions, all_ended)
+    if has_failed(group.decided) then return results_of(group.decided) end
+    local results = { n = #group.children }
+    for i, child in ipairs(group.children) do results[i] = child.results[1] end
+    if is_list then return results end
+    return unpack(results, 1, results.n)
+end
+
+local function any_ended(group, handle)
+    group.left = group.left - 1
+    if not has_failed(handle) or group.left == 0 then decide(group, handle) end
+end
+
+--- Runs all of them at once; the results of the first that succeeds, the others are cancelled. When all fail: the last failure.
+---@return any ...
+function M.any(first, ...)
+    local functions = functions_of("mg.any", first, ...)
+    return results_of(run_group(functions, any_ended).decided)
+end
+
+--- Runs all of them at once; what the first to end returned or raised, the others are cancelled.
+---@return any ...
+function M.race(first, ...)
+    local functions = functions_of("mg.race", first, ...)
+    return results_of(run_group(functions, decide).decided)
+end
+
+--- ---- time ----
+
+--- fn(…) with a time limit: what it returned; or nil, "timeout", "timeout" after the time, when its task is cancelled.
+---@param duration number|string
+---@param fn function
+---@return any ...
+function M.timeout(duration, fn, ...)
+    local ms = ms_of("mg.timeout", duration)
+    check_function("mg.timeout", fn)
+    local token = await.token()
+    local timer, message, code = start_timer(ms, token)
+    if not timer then return nil, message, code end
+    local group = { token = token, child_ended = decide, done = false, decided = nil }
+    local child = start(fn, caller.where(), group, ...)
+    local _, why = await.wait_raw()
+    group.done = true
+    if child.ended or why then C.mg_timer_cancel(abi.worker, timer) end
+    if why then
+        child:cancel()
+        error(CANCELLED, 0)
+    end
+    if child.ended then return results_of(child) end
+    child:cancel()
+    return nil, "timeout", "timeout"
+end
+
+local function run_after(ms, fn, ...)
+    local ok, message = sleep_ms(ms)
+    if not ok then error(message, 0) end
+    return fn(...)
+end
+
+--- Runs fn(…) after that time, unless the handle is cancelled before.
+---@param duration number|string
+---@param fn function
+---@return moongate.TaskHandle
+function M.after(duration, fn, ...)
+    local ms = ms_of("mg.after", duration)
+    check_function("mg.after", fn)
+    return start(run_after, caller.where(), nil, ms, fn, ...)
+end
+
+--- The traceback of an error, taken where it happened; a cancellation passes as it is.
+local function trace(failure)
+    if failure == CANCELLED then return failure end
+    return debug.traceback(tostring(failure), 2)
+end
+
+local function log_failure(where, text)
+    text = ("mg.every at %s: %s"):format(where, text)
+    C.mg_log(abi.worker, C.MG_LOG_ERROR, text, #text)
+end
+
+--- The first beat after now in the rhythm of `due`: beats that were missed are left out.
+local function next_due(due, ms)
+    local now = C.mg_now(abi.worker)
+    due = due + ms
+    if due > now then return due end
+    return now + ms - (now - due) % ms
+end
+
+local function run_every(ms, fn, where)
+    local due = C.mg_now(abi.worker) + ms
+    while true do
+        local ok, message = sleep_ms(due - C.mg_now(abi.worker))
+        if not ok then error(message, 0) end
+        local fine, failure = xpcall(fn, trace)
+        if failure == CANCELLED and not fine then error(CANCELLED, 0) end
+        if not fine then log_failure(where, failure) end
+        due = next_due(due, ms)
+    end
+end
+
+--- Runs fn() again and again at that distance, the first time after it. It never overlaps itself: while it runs longer, beats are left out, and
+--- the rhythm stays that of the first (each timer fires within a millisecond or the turn's length after its beat; that does not add up). An error
+--- in it is logged and the next beat comes as ever. Cancel the handle to stop.
+---@param duration number|string above 0
+---@param fn function
+---@return moongate.TaskHandle
+function M.every(duration, fn)
+    local ms = ms_of("mg.every", duration)
+    check_function("mg.every", fn)
+    if ms <= 0 then caller.raise("mg.every: expected a duration above 0") end
+    local where = caller.where()
+    return start(run_every, where, nil, ms, fn, where)
+end
+
+return M
