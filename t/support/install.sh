@@ -24,7 +24,9 @@ lua-posix             processes and signals for the specs
 lua-filesystem        folders for the specs
 lua-cjson             JSON for the specs'
 bench_needs='
-wrk                   the load generator
+wrk                   the load generator'
+# Installed one by one; what cannot be had is left out, and bench/run says so.
+peers='
 nginx-light|nginx     a peer to measure against
 libnginx-mod-http-lua a peer to measure against: Lua inside nginx
 haproxy               a peer to measure against
@@ -42,7 +44,7 @@ gcc                   the compiler' ;; esac
 case "$goal" in
 run) needs=$run_needs$compiler_needs ;;
 test | sanitize) needs=$run_needs$compiler_needs$test_needs ;;
-bench) needs=$run_needs$compiler_needs$test_needs$bench_needs ;;
+bench) needs=$run_needs$compiler_needs$test_needs$bench_needs$peers ;;
 fuzz) needs=$run_needs$clang_needs ;;
 ci) needs=$run_needs$compiler_needs$test_needs$clang_needs ;;
 *) echo "install.sh: no such goal: $goal" >&2; exit 2 ;;
@@ -56,17 +58,20 @@ fi
 installed=" $(dpkg-query -W -f='${db:Status-Status} ${Package}\n' 2>/dev/null | sed -n 's/^installed //p' | tr '\n' ' ')"
 has() { case "$installed" in *" $1 "*) return 0 ;; *) return 1 ;; esac }
 
-# The first of some alternatives, or nothing when one of them is installed. LuaJIT's two flavours exclude each other: the program
-# follows the library, and what is already there stays.
+# The first of some alternatives that can be had, or nothing when one of them is installed. LuaJIT's two flavours exclude each other:
+# the program follows the library, and what is already there stays.
 choose() {
-    local one list=$1
-    for one in ${list//|/ }; do has "$one" && return; done
-    case "$list" in
-    'luajit2|luajit') if has libluajit-5.1-dev || has libluajit-5.1-2; then echo luajit; else echo luajit2; fi ;;
-    'libluajit2-5.1-dev|libluajit-5.1-dev') if has luajit; then echo libluajit-5.1-dev; else echo libluajit2-5.1-dev; fi ;;
-    libclang-rt-dev*) clang_runtime ;;
-    *) echo "${list%%|*}" ;;
+    local one list=${1//|/ }
+    for one in $list; do has "$one" && return; done
+    case "$1" in
+    luajit*) if has libluajit-5.1-dev || has libluajit-5.1-2; then list="luajit luajit2"; fi ;;
+    libluajit*) if has luajit; then list="libluajit-5.1-dev libluajit2-5.1-dev"; fi ;;
+    libclang-rt-dev*) list=$(clang_runtime) ;;
     esac
+    for one in $list; do
+        apt-cache show --no-all-versions "$one" >/dev/null 2>&1 && echo "$one" && return
+    done
+    echo "${list%% *}"
 }
 
 # The sanitizers' package carries the number of the clang that Debian installs.
@@ -92,28 +97,36 @@ find_missing() {
 forbid_services() {
     [ -e /usr/sbin/policy-rc.d ] && return
     printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
-    trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+    trap 'rm -f "$log" /usr/sbin/policy-rc.d' EXIT
 }
 
 apt() {
     DEBIAN_FRONTEND=noninteractive apt-get -q -o Acquire::Retries=3 -o DPkg::Lock::Timeout=300 "$@" </dev/null
 }
 
+# What is installed already is never removed to make room.
+# shellcheck disable=SC2086  # a list of packages
+install() { apt install -y --no-install-recommends --no-remove $1 >"$log" 2>&1; }
+
+is_peer() { case "$peers" in *"$1"*) return 0 ;; *) return 1 ;; esac }
+
 # Package lists may be absent or old: they are fetched when there are none, and once more when an installation fails.
 install_missing() {
-    local log
-    log=$(mktemp)
+    local package required='' optional=''
     if ! ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1; then apt update >"$log" 2>&1; find_missing; fi
-    # shellcheck disable=SC2086  # a list of packages
-    if apt install -y --no-install-recommends $missing >"$log" 2>&1; then rm -f "$log"; return 0; fi
-    echo "The installation failed; fetching the package lists anew and trying once more." >&2
-    apt update >"$log" 2>&1
-    # shellcheck disable=SC2086
-    if apt install -y --no-install-recommends $missing >>"$log" 2>&1; then rm -f "$log"; return 0; fi
-    tail -n 30 "$log" >&2
-    rm -f "$log"
-    echo "apt-get could not install:$missing" >&2
-    return 1
+    for package in $missing; do
+        if is_peer "$package"; then optional="$optional $package"; else required="$required $package"; fi
+    done
+    if [ -n "$required" ] && ! install "$required"; then
+        echo "The installation failed; fetching the package lists anew and trying once more." >&2
+        apt update >"$log" 2>&1
+        if ! install "$required"; then
+            tail -n 30 "$log" >&2
+            echo "apt-get could not install:$required" >&2
+            return 1
+        fi
+    fi
+    for package in $optional; do install "$package" || echo "$package cannot be installed here: left out" >&2; done
 }
 
 find_missing
@@ -132,5 +145,7 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 1
 fi
 echo "Installing them with apt-get; this can take some minutes."
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 [ "$goal" = bench ] && forbid_services
 install_missing || exit 1
