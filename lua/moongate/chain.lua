@@ -240,6 +240,30 @@ local function emit_choice(source, depth, groups, from, to)
     source:add(depth, "end")
 end
 
+local function emit_dispatch(source, depth, app, groups, parts)
+    if parts then return emit_choice(source, depth, groups, 1, parts) end
+    emit_tree(source, depth, app, groups, 1, #groups)
+end
+
+--- Predicates that all said no send the request on to the next candidate; without any, there is no such loop.
+local function emit_request(source, depth, app, groups, parts)
+    local has_when = false
+    for _, group in ipairs(groups) do has_when = has_when or group[1].when ~= nil end
+    if not has_when then
+        if parts then source:add(depth, "local again") end
+        return emit_dispatch(source, depth, app, groups, parts)
+    end
+    source:add(depth, "local again, skip = false, 0")
+    source:add(depth, "repeat")
+    source:add(depth + 1, "again = false")
+    emit_dispatch(source, depth + 1, app, groups, parts)
+    source:add(depth + 1, "if again then")
+    source:add(depth + 2, "skip = skip + 1")
+    source:add(depth + 2, "route = C.mg_rematch(w, slot, skip)")
+    source:add(depth + 1, "end")
+    source:add(depth, "until not again")
+end
+
 local function emit_loop(source, app, groups, parts)
     source:add(0, "return function(job)")
     source:add(1, "if job then job() end")
@@ -252,19 +276,7 @@ local function emit_loop(source, app, groups, parts)
     source:add(3, "if slot >= 0 then")
     source:add(4, "local req = reqs[slot]")
     source:add(4, "local route = req._p.match.route")
-    source:add(4, "local again, skip = false, 0")
-    source:add(4, "repeat")
-    source:add(5, "again = false")
-    if parts then
-        emit_choice(source, 5, groups, 1, parts)
-    else
-        emit_tree(source, 5, app, groups, 1, #groups)
-    end
-    source:add(5, "if again then")
-    source:add(6, "skip = skip + 1")
-    source:add(6, "route = C.mg_rematch(w, slot, skip)")
-    source:add(5, "end")
-    source:add(4, "until not again")
+    emit_request(source, 4, app, groups, parts)
     source:add(3, "elseif slot == -1 then")
     source:add(4, "local task = yield(ASIDE)")
     source:add(4, "if task then task() end")

@@ -31,8 +31,9 @@ function Headers.__index(headers, name)
     if type(name) ~= "string" then return nil end
     local border = abi.border
     if C.mg_header(abi.worker, headers[1], name, #name, 0) == 1 then return str(border.text, border.text_bytes) end
+    if not name:find("_", 1, true) then return nil end
     local dashed = name:gsub("_", "-")
-    if dashed ~= name and C.mg_header(abi.worker, headers[1], dashed, #dashed, 0) == 1 then return str(border.text, border.text_bytes) end
+    if C.mg_header(abi.worker, headers[1], dashed, #dashed, 0) == 1 then return str(border.text, border.text_bytes) end
     return nil
 end
 

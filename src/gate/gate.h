@@ -220,6 +220,7 @@ struct request *content_owner(struct mg_worker *w, uint32_t conn);
 /* log.c, access.c */
 void sink_open(struct log_sink *sink, int fd);
 void worker_log(struct mg_worker *w, enum mg_log_level level, const char *text, uint32_t bytes);
+void worker_logf(struct mg_worker *w, enum mg_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void sink_append(struct mg_worker *w, struct log_sink *sink, const char *bytes, uint32_t count);
 void sink_flush_all(struct mg_worker *w);                /* once a turn */
 void sink_written(struct mg_worker *w, struct log_sink *sink, int32_t result);

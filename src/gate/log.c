@@ -1,12 +1,14 @@
 /* Log lines: gathered in memory, written by the ring, never waited for. While one buffer is being written the other fills; when both are
  * full, lines are dropped and counted, and the count is logged when there is room again. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "gate/gate.h"
 
 enum { LOG_BYTES = 65536 };
@@ -76,6 +78,18 @@ void sink_written(struct mg_worker *w, struct log_sink *sink, int32_t result)
         sink->in_flight = 0;
 }
 
+/* The plain way, for when there is no engine. */
+static void sink_write_out(struct log_sink *sink)
+{
+    for (uint32_t at = 0; sink->fd >= 0 && at < sink->filled;) {
+        ssize_t n = write(sink->fd, sink->filling + at, sink->filled - at);
+        if (n <= 0)
+            break;
+        at += (uint32_t)n;
+    }
+    sink->filled = 0;
+}
+
 /* The engine is gone: what is left goes out the plain way. */
 void sink_finish(struct log_sink *sink)
 {
@@ -85,37 +99,45 @@ void sink_finish(struct log_sink *sink)
             break;
         at += (uint32_t)n;
     }
-    for (uint32_t at = 0; at < sink->filled;) {
-        ssize_t n = write(sink->fd, sink->filling + at, sink->filled - at);
-        if (n <= 0)
-            break;
-        at += (uint32_t)n;
-    }
+    sink_write_out(sink);
     free(sink->filling);
     free(sink->writing);
     *sink = (struct log_sink){ .fd = -1 };
 }
 
+/* One entry: its first line as base/log.h writes it, further lines (a traceback) indented below it. */
 void worker_log(struct mg_worker *w, enum mg_log_level level, const char *text, uint32_t bytes)
 {
-    static const char *const names[] = { "debug", "info", "warn", "error" };
+    static const enum log_level levels[] = { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
+    char line[LOG_LINE_BYTES];
+    const char *end = text + bytes, *first_end = memchr(text, '\n', bytes);
     if ((int)level < w->log_level)
         return;
-    char head[96];
+    if (!first_end)
+        first_end = end;
     struct timespec now;
-    struct tm parts;
     clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &parts);
-    int count = snprintf(head, sizeof head, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s worker %u: ", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                         parts.tm_hour, parts.tm_min, parts.tm_sec, now.tv_nsec / 1000000, names[level & 3], w->border.worker + 1);
-    if (bytes > LOG_BYTES / 4)
-        bytes = LOG_BYTES / 4;
-    sink_append(w, &w->errors, head, (uint32_t)count);
-    sink_append(w, &w->errors, text, bytes);
-    sink_append(w, &w->errors, "\n", 1);
-    if (!w->net) { /* not serving yet: straight out */
-        struct log_sink *sink = &w->errors;
-        if (sink->fd >= 0 && sink->filling && write(sink->fd, sink->filling, sink->filled) >= 0)
-            sink->filled = 0;
+    uint32_t count = log_format(line, sizeof line, levels[level & 3], (double)now.tv_sec + (double)now.tv_nsec / 1e9, "worker %u: %.*s",
+                                w->border.worker + 1, (int)(first_end - text), text);
+    sink_append(w, &w->errors, line, count);
+    while (first_end < end) {
+        text = first_end + 1;
+        first_end = memchr(text, '\n', (size_t)(end - text));
+        if (!first_end)
+            first_end = end;
+        count = (uint32_t)snprintf(line, sizeof line, "    %.*s\n", (int)(first_end - text < 2000 ? first_end - text : 2000), text);
+        sink_append(w, &w->errors, line, count);
     }
+    if (!w->net) /* no engine yet: straight out */
+        sink_write_out(&w->errors);
+}
+
+void worker_logf(struct mg_worker *w, enum mg_log_level level, const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    int bytes = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    worker_log(w, level, text, bytes < (int)sizeof text ? (uint32_t)bytes : (uint32_t)sizeof text - 1);
 }

@@ -6,12 +6,14 @@
 #include "base/must.h"
 #include "gate/gate.h"
 
-enum { DIRECT_MAX = 16320 };
+enum { DIRECT_MAX = 16320, PIPELINED_ROOM = 512 };
 
 /* ---- where bytes go ---- */
 
 static char *out_room(struct mg_worker *w, struct request *r, uint32_t bytes)
 {
+    if (w->in.conn == r->pub.conn && w->in.count - w->in.at > 32 && bytes < PIPELINED_ROOM)
+        bytes = PIPELINED_ROOM; /* more requests are here: their answers shall lie in one block */
     if (request_is_first(w, r))
         return conn_out(w->net, r->pub.conn, bytes);
     return queue_out(w->net, &r->out, bytes);

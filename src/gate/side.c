@@ -1,17 +1,10 @@
-/* The side rooms at work: answers that proxy and file make, carried to the client with the same order, bounds and endings as Lua's. */
+/* The side rooms at work: which of them an event, a drained client or an abandoned request concerns. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
+#include <unistd.h>
 
-#include "base/must.h"
-#include "gate/gate.h"
-#include "proxy/exchange.h"
-#include "proxy/pool.h"
-
-struct side {
-    struct proxy *proxy;
-};
+#include "file/root.h"
+#include "gate/side.h"
 
 struct side *side_new(struct mg_worker *w)
 {
@@ -23,243 +16,92 @@ struct side *side_new(struct mg_worker *w)
     };
     if (!side)
         return NULL;
+    for (int i = 0; i < ROOTS_MAX; i++)
+        side->roots[i] = -1;
     side->proxy = proxy_new(w->net, &options);
-    if (!side->proxy) {
-        free(side);
-        return NULL;
-    }
-    return side;
+    side->files = file_reader_new(w->net, w->request_room < 65535 ? w->request_room : 65535, USER_FILE);
+    if (side->proxy && side->files)
+        return side;
+    side_free(side);
+    return NULL;
 }
 
+/* The engine is free already: it has given up the buffers. */
 void side_free(struct side *side)
 {
-    proxy_free(side->proxy);
+    if (side->proxy)
+        proxy_free(side->proxy);
+    if (side->files)
+        file_reader_free(side->files);
+    for (int i = 0; i < ROOTS_MAX; i++)
+        if (side->roots[i] >= 0)
+            close(side->roots[i]);
     free(side);
 }
 
-/* ---- upstreams ---- */
-
-int side_upstream_open(struct mg_worker *w, struct slice name, struct slice servers)
+int side_root_open(struct mg_worker *w, struct slice folder)
 {
-    static char message[256];
-    message[0] = '\0';
-    int handle = proxy_upstream_open(w->side->proxy, name, servers, message, sizeof message);
-    w->border.text = message;
-    w->border.text_bytes = (uint32_t)strlen(message);
-    return handle;
-}
-
-void side_upstream_close(struct mg_worker *w, int upstream)
-{
-    proxy_upstream_close(w->side->proxy, upstream);
-}
-
-/* ---- proxied requests ---- */
-
-/* Feeds request content to the exchange until it has enough or there is no more for now. */
-static void feed(struct mg_worker *w, struct request *r)
-{
-    while (r->exchange != NONE && !r->fed) {
-        int32_t bytes = content_read(w, r, 0);
-        if (bytes == -EAGAIN)
-            return;
-        if (bytes < 0) { /* the client's content is broken: so is the request */
-            uint32_t exchange = r->exchange;
-            r->exchange = NONE;
-            proxy_abort(w->side->proxy, exchange);
-            if (r->pub.flags & MG_REQ_BEGUN)
-                reply_end(w, r, true);
-            else
-                worker_fail(w, r, bytes == -EPIPE ? 400 : -bytes, "the request content is malformed, too long or did not arrive");
-            return;
-        }
-        r->fed = bytes == 0;
-        int waiting = proxy_send(w->side->proxy, r->exchange, w->border.text, (uint32_t)bytes, bytes == 0);
-        if (waiting < 0 || waiting > (int)w->settings.window_bytes)
-            return; /* its event is due; or PROXY_WRITABLE goes on from here */
-    }
-}
-
-void side_content_arrived(struct mg_worker *w, struct request *r)
-{
-    feed(w, r);
-}
-
-int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target)
-{
-    char client[64];
-    int client_bytes = worker_remote(w, r, false, client, sizeof client);
-    if (r->pub.conn == NONE)
-        return -EPIPE;
-    struct proxy_request request = {
-        .head = &r->pub.head,
-        .base = r->pub.bytes,
-        .target = target,
-        .path = { r->pub.path, r->pub.path_bytes },
-        .client = { client, (uint32_t)client_bytes },
-        .scheme = { "http", 4 },
-        .body_kind = r->body.kind,
-        .length = r->body.kind == BODY_LENGTH ? (uint64_t)r->pub.head.content_length : 0,
-    };
-    int error = proxy_begin(w->side->proxy, upstream, &request, r->pub.slot, &r->exchange);
-    if (error) {
-        r->exchange = NONE;
-        return error;
-    }
-    r->fed = r->body.kind == BODY_NONE;
-    request_park(w, r);
-    feed(w, r);
-    return 0;
-}
-
-static double announced(const struct proxy_event *event)
-{
-    return event->body_kind == BODY_UNTIL_CLOSE || event->body_kind == BODY_CHUNKED ? -1 : (double)event->length;
-}
-
-/* Fields of the upstream's answer, without those of its connection; what a filter has set wins. */
-static int copy_fields(struct request *r, const struct proxy_event *event)
-{
-    struct http_out_field *own = r->fields;
-    for (uint32_t i = 0; i < event->head->field_count; i++) {
-        const struct http_field_line *line = &event->head->fields[i];
-        struct slice name = { event->bytes + line->name.at, line->name.bytes };
-        bool overruled = false;
-        for (const struct http_out_field *field = own; field && !overruled; field = field->next)
-            overruled = field->name.bytes == name.bytes && strncasecmp(field->name.at, name.at, name.bytes) == 0;
-        if (forward_set_has(&event->skip, i) || overruled || line->id == FIELD_CONTENT_LENGTH)
+    char path[FILE_PATH_BYTES_MAX];
+    if (folder.bytes >= sizeof path)
+        return -ENAMETOOLONG;
+    __builtin_memcpy(path, folder.at, folder.bytes);
+    path[folder.bytes] = '\0';
+    for (int i = 0; i < ROOTS_MAX; i++) {
+        if (w->side->roots[i] >= 0)
             continue;
-        int error = reply_field(r, name, (struct slice){ event->bytes + line->value.at, line->value.bytes }, MG_FIELD_ADD);
-        if (error && error != -EINVAL)
-            return error;
+        int fd = file_root_open(path);
+        if (fd < 0)
+            return fd;
+        w->side->roots[i] = fd;
+        return i;
     }
-    return 0;
+    return -ENOSPC;
 }
 
-static void fail_proxied(struct mg_worker *w, struct request *r, uint32_t status, const char *text, uint32_t bytes)
+void side_root_close(struct mg_worker *w, int root)
 {
-    char *copy = arena_get(&r->arena, bytes + 1);
-    if (copy) {
-        memcpy(copy, text, bytes);
-        copy[bytes] = '\0';
-    }
-    worker_log(w, MG_LOG_ERROR, text, bytes);
-    worker_fail(w, r, (int32_t)status, copy ? copy : "the upstream failed");
-}
-
-static void on_head(struct mg_worker *w, struct request *r, const struct proxy_event *event)
-{
-    if (copy_fields(r, event) < 0) {
-        uint32_t exchange = r->exchange;
-        r->exchange = NONE;
-        proxy_abort(w->side->proxy, exchange);
-        fail_proxied(w, r, 502, "the upstream's response head is too large", 41);
+    if (root < 0 || root >= ROOTS_MAX || w->side->roots[root] < 0)
         return;
-    }
-    double length = announced(event);
-    bool bare = event->body_kind == BODY_NONE;
-    if (bare && length < 0)
-        length = 0;
-    reply_begin(w, r, event->status, MG_CONTENT_NONE, length);
+    close(w->side->roots[root]);
+    w->side->roots[root] = -1;
 }
-
-static void on_content(struct mg_worker *w, struct request *r, const struct proxy_event *event)
-{
-    int waiting = reply_write(w, r, event->bytes, event->count);
-    if (waiting > (int)w->settings.window_bytes && r->exchange != NONE && !r->paused) {
-        r->paused = true;
-        proxy_read_pause(w->side->proxy, r->exchange);
-        if (request_is_first(w, r))
-            client_update_drain(w, r->pub.conn);
-    }
-}
-
-/* The client has taken enough: let the upstream go on. Called also when the request's turn has come. */
-void side_drained(struct mg_worker *w, struct request *r)
-{
-    if (!r->paused || r->exchange == NONE)
-        return;
-    if (reply_waiting(w, r) > w->settings.window_bytes / 2) {
-        client_update_drain(w, r->pub.conn);
-        return;
-    }
-    r->paused = false;
-    proxy_read_resume(w->side->proxy, r->exchange);
-}
-
-static void on_proxy_event(struct mg_worker *w, const struct proxy_event *event)
-{
-    struct request *r = request_at(w, event->user);
-    if (!r || r->exchange != event->exchange)
-        return;
-    if (event->kind == PROXY_END || event->kind == PROXY_FAILED || event->kind == PROXY_BROKEN)
-        r->exchange = NONE;
-    if (event->kind == PROXY_HEAD)
-        on_head(w, r, event);
-    else if (event->kind == PROXY_CONTENT)
-        on_content(w, r, event);
-    else if (event->kind == PROXY_END)
-        reply_end(w, r, false);
-    else if (event->kind == PROXY_FAILED)
-        fail_proxied(w, r, event->status, event->bytes, event->count);
-    else if (event->kind == PROXY_WRITABLE)
-        feed(w, r);
-    if (event->kind == PROXY_BROKEN) {
-        worker_log(w, MG_LOG_ERROR, event->bytes, event->count);
-        reply_end(w, r, true);
-    }
-}
-
-/* ---- what the gate calls ---- */
 
 bool side_step(struct mg_worker *w)
 {
     struct proxy_event event;
     if (!proxy_event_next(w->side->proxy, &event))
         return false;
-    on_proxy_event(w, &event);
+    side_on_proxy(w, &event);
     return true;
 }
 
 void side_net_event(struct mg_worker *w, const struct net_event *event)
 {
-    if (event->role == ROLE_UPSTREAM && event->kind >= NET_ACCEPTED && event->kind <= NET_CLOSED) {
+    if (event->kind == NET_DONE && event->user == USER_FILE) {
+        side_on_file(w, event);
+    } else if (event->role == ROLE_UPSTREAM && event->kind >= NET_ACCEPTED && event->kind <= NET_CLOSED) {
         proxy_on_net(w->side->proxy, event);
         while (side_step(w)) /* content is lent out of the event's buffer */
             ;
     }
 }
 
+void side_drained(struct mg_worker *w, struct request *r)
+{
+    if (r->exchange != NONE)
+        side_proxy_drained(w, r);
+    if (r->stream != NONE)
+        side_file_drained(w, r);
+}
+
 /* The request does not want its answer any more. True: it was being answered here, so nobody else will end it. */
 bool side_abandon(struct mg_worker *w, struct request *r)
 {
-    uint32_t exchange = r->exchange;
-    if (exchange == NONE)
-        return false;
-    r->exchange = NONE;
-    proxy_abort(w->side->proxy, exchange);
-    return true;
-}
-
-int side_root_open(struct mg_worker *w, struct slice folder)
-{
-    (void)w;
-    (void)folder;
-    return -ENOSYS;
-}
-
-void side_root_close(struct mg_worker *w, int root)
-{
-    (void)w;
-    (void)root;
-}
-
-int side_reply_file(struct mg_worker *w, struct request *r, int root, struct slice path, struct slice type)
-{
-    (void)w;
-    (void)r;
-    (void)root;
-    (void)path;
-    (void)type;
-    return -ENOENT;
+    uint32_t exchange = r->exchange, stream = r->stream;
+    r->exchange = r->stream = NONE;
+    if (exchange != NONE)
+        proxy_abort(w->side->proxy, exchange);
+    if (stream != NONE)
+        file_stream_end(w->side->files, stream);
+    return exchange != NONE || stream != NONE;
 }

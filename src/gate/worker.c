@@ -128,9 +128,9 @@ int worker_use_routes(struct mg_worker *w, const struct route_builder *builder, 
 
 void worker_free(struct mg_worker *w)
 {
+    net_free(w->net);
     if (w->side)
         side_free(w->side);
-    net_free(w->net);
     sink_finish(&w->access);
     sink_finish(&w->errors);
     for (uint32_t i = 0; i < w->client_room && w->clients; i++)

@@ -1,0 +1,179 @@
+/* Proxied answers: carried from an exchange to the client with the same order, bounds and endings as Lua's. */
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "gate/side.h"
+
+/* ---- upstreams ---- */
+
+int side_upstream_open(struct mg_worker *w, struct slice name, struct slice servers)
+{
+    static char message[256];
+    message[0] = '\0';
+    int handle = proxy_upstream_open(w->side->proxy, name, servers, message, sizeof message);
+    w->border.text = message;
+    w->border.text_bytes = (uint32_t)strlen(message);
+    return handle;
+}
+
+void side_upstream_close(struct mg_worker *w, int upstream)
+{
+    proxy_upstream_close(w->side->proxy, upstream);
+}
+
+/* ---- proxied requests ---- */
+
+/* Feeds request content to the exchange until it has enough or there is no more for now. */
+static void feed(struct mg_worker *w, struct request *r)
+{
+    while (r->exchange != NONE && !r->fed) {
+        int32_t bytes = content_read(w, r, 0);
+        if (bytes == -EAGAIN)
+            return;
+        if (bytes < 0) { /* the client's content is broken: so is the request */
+            uint32_t exchange = r->exchange;
+            r->exchange = NONE;
+            proxy_abort(w->side->proxy, exchange);
+            if (r->pub.flags & MG_REQ_BEGUN)
+                reply_end(w, r, true);
+            else
+                worker_fail(w, r, bytes == -EPIPE ? 400 : -bytes, "the request content is malformed, too long or did not arrive");
+            return;
+        }
+        r->fed = bytes == 0;
+        int waiting = proxy_send(w->side->proxy, r->exchange, w->border.text, (uint32_t)bytes, bytes == 0);
+        if (waiting < 0 || waiting > (int)w->settings.window_bytes)
+            return; /* its event is due; or PROXY_WRITABLE goes on from here */
+    }
+}
+
+void side_content_arrived(struct mg_worker *w, struct request *r)
+{
+    feed(w, r);
+}
+
+int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target)
+{
+    char client[64];
+    int client_bytes = worker_remote(w, r, false, client, sizeof client);
+    if (r->pub.conn == NONE)
+        return -EPIPE;
+    struct proxy_request request = {
+        .head = &r->pub.head,
+        .base = r->pub.bytes,
+        .target = target,
+        .path = { r->pub.path, r->pub.path_bytes },
+        .client = { client, (uint32_t)client_bytes },
+        .scheme = { "http", 4 },
+        .body_kind = r->body.kind,
+        .length = r->body.kind == BODY_LENGTH ? (uint64_t)r->pub.head.content_length : 0,
+    };
+    int error = proxy_begin(w->side->proxy, upstream, &request, r->pub.slot, &r->exchange);
+    if (error) {
+        r->exchange = NONE;
+        return error;
+    }
+    r->fed = r->body.kind == BODY_NONE;
+    request_park(w, r);
+    feed(w, r);
+    return 0;
+}
+
+static double announced(const struct proxy_event *event)
+{
+    return event->body_kind == BODY_UNTIL_CLOSE || event->body_kind == BODY_CHUNKED ? -1 : (double)event->length;
+}
+
+/* Fields of the upstream's answer, without those of its connection; what a filter has set wins. */
+static int copy_fields(struct request *r, const struct proxy_event *event)
+{
+    struct http_out_field *own = r->fields;
+    for (uint32_t i = 0; i < event->head->field_count; i++) {
+        const struct http_field_line *line = &event->head->fields[i];
+        struct slice name = { event->bytes + line->name.at, line->name.bytes };
+        bool overruled = false;
+        for (const struct http_out_field *field = own; field && !overruled; field = field->next)
+            overruled = field->name.bytes == name.bytes && strncasecmp(field->name.at, name.at, name.bytes) == 0;
+        if (forward_set_has(&event->skip, i) || overruled || line->id == FIELD_CONTENT_LENGTH)
+            continue;
+        int error = reply_field(r, name, (struct slice){ event->bytes + line->value.at, line->value.bytes }, MG_FIELD_ADD);
+        if (error && error != -EINVAL)
+            return error;
+    }
+    return 0;
+}
+
+static void fail_proxied(struct mg_worker *w, struct request *r, uint32_t status, const char *text, uint32_t bytes)
+{
+    char *copy = arena_get(&r->arena, bytes + 1);
+    if (copy) {
+        memcpy(copy, text, bytes);
+        copy[bytes] = '\0';
+    }
+    worker_log(w, MG_LOG_ERROR, text, bytes);
+    worker_fail(w, r, (int32_t)status, copy ? copy : "the upstream failed");
+}
+
+static void on_head(struct mg_worker *w, struct request *r, const struct proxy_event *event)
+{
+    if (copy_fields(r, event) < 0) {
+        uint32_t exchange = r->exchange;
+        r->exchange = NONE;
+        proxy_abort(w->side->proxy, exchange);
+        fail_proxied(w, r, 502, "the upstream's response head is too large", 41);
+        return;
+    }
+    double length = announced(event);
+    bool bare = event->body_kind == BODY_NONE;
+    if (bare && length < 0)
+        length = 0;
+    reply_begin(w, r, event->status, MG_CONTENT_NONE, length);
+}
+
+static void on_content(struct mg_worker *w, struct request *r, const struct proxy_event *event)
+{
+    int waiting = reply_write(w, r, event->bytes, event->count);
+    if (waiting > (int)w->settings.window_bytes && r->exchange != NONE && !r->paused) {
+        r->paused = true;
+        proxy_read_pause(w->side->proxy, r->exchange);
+        if (request_is_first(w, r))
+            client_update_drain(w, r->pub.conn);
+    }
+}
+
+/* The client has taken enough: let the upstream go on. */
+void side_proxy_drained(struct mg_worker *w, struct request *r)
+{
+    if (!r->paused || r->exchange == NONE)
+        return;
+    if (reply_waiting(w, r) > w->settings.window_bytes / 2) {
+        client_update_drain(w, r->pub.conn);
+        return;
+    }
+    r->paused = false;
+    proxy_read_resume(w->side->proxy, r->exchange);
+}
+
+void side_on_proxy(struct mg_worker *w, const struct proxy_event *event)
+{
+    struct request *r = request_at(w, event->user);
+    if (!r || r->exchange != event->exchange)
+        return;
+    if (event->kind == PROXY_END || event->kind == PROXY_FAILED || event->kind == PROXY_BROKEN)
+        r->exchange = NONE;
+    if (event->kind == PROXY_HEAD)
+        on_head(w, r, event);
+    else if (event->kind == PROXY_CONTENT)
+        on_content(w, r, event);
+    else if (event->kind == PROXY_END)
+        reply_end(w, r, false);
+    else if (event->kind == PROXY_FAILED)
+        fail_proxied(w, r, event->status, event->bytes, event->count);
+    else if (event->kind == PROXY_WRITABLE)
+        feed(w, r);
+    if (event->kind == PROXY_BROKEN) {
+        worker_log(w, MG_LOG_ERROR, event->bytes, event->count);
+        reply_end(w, r, true);
+    }
+}
