@@ -149,11 +149,12 @@ static int is_rewritten(const struct http_field_line *field, const char *base)
     }
 }
 
-/* A client that names one of these in Connection wants the upstream to decide without it. */
+/* A client that names one of these in Connection wants the upstream to decide without it. The parser has refused the names of
+ * framing, Host and Authorization already. */
 static int names_protected(const struct http_head *head, const char *base)
 {
-    static const char *const fields[] = { "host", "content-length", "transfer-encoding", "content-type", "authorization", "cookie",
-                                          "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "origin" };
+    static const char *const fields[] = { "content-type", "cookie", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host",
+                                          "origin" };
     for (int i = http_head_find(head, FIELD_CONNECTION, 0); i >= 0; i = http_head_find(head, FIELD_CONNECTION, i + 1)) {
         struct slice name;
         uint32_t at = 0;

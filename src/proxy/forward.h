@@ -31,5 +31,5 @@ void forward_response_skip(const struct http_head *head, const char *base, struc
 /* Writes the request head: HTTP/1.1, Host as received (`host` when there is none), end-to-end fields, Via, X-Forwarded-For (appended),
  * -Proto and -Host (set), exactly one framing field if there is content. Expect and Upgrade are not passed on.
  * Returns the length, or -EINVAL (a target with bytes that it must not have, CONNECT), -EBADMSG (Connection names a field that must
- * not be lost on the way, such as Host or Authorization: answer 400), -E2BIG (longer than `room`). */
+ * not be lost on the way, such as Cookie or X-Forwarded-For: answer 400), -E2BIG (longer than `room`). */
 int32_t forward_request(const struct proxy_request *request, struct slice host, char *out, uint32_t room);
