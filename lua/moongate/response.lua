@@ -1,5 +1,6 @@
 --- Answers: what a handler returned becomes bytes. A string is text, a table is JSON, a number a status; `mg.html` and its kin make values
 --- of the class Response; filters see one response object per slot.
+local ffi = require "ffi"
 local abi = require "moongate.abi"
 local await = require "moongate.await"
 local caller = require "moongate.caller"
@@ -156,7 +157,7 @@ end
 local Headers = {}
 function Headers.__index(headers, name)
     local border = abi.border
-    if C.mg_field_get(abi.worker, headers[1], name, #name, 0) == 1 then return require("ffi").string(border.text, border.text_bytes) end
+    if C.mg_field_get(abi.worker, headers[1], name, #name, 0) == 1 then return ffi.string(border.text, border.text_bytes) end
     return nil
 end
 function Headers.__newindex(headers, name, value)
@@ -188,13 +189,9 @@ end
 
 local KINDS = { [404] = "not-found", [405] = "method-not-allowed", [500] = "internal-error" }
 local CODES = { ["not-found"] = 404, ["method-not-allowed"] = 405, ["internal-error"] = 500 }
-local PHRASES = {
-    [400] = "Bad Request", [401] = "Unauthorized", [403] = "Forbidden", [404] = "Not Found", [405] = "Method Not Allowed",
-    [408] = "Request Timeout", [409] = "Conflict", [410] = "Gone", [411] = "Length Required", [413] = "Content Too Large",
-    [415] = "Unsupported Media Type", [422] = "Unprocessable Content", [429] = "Too Many Requests", [500] = "Internal Server Error",
-    [501] = "Not Implemented", [502] = "Bad Gateway", [503] = "Service Unavailable", [504] = "Gateway Timeout",
-}
-M.PHRASES = PHRASES
+local function phrase_of(status)
+    return ffi.string(C.mg_phrase(status))
+end
 
 local function handler_for(app, status, kind)
     local handlers = app.error_handlers
@@ -207,7 +204,7 @@ end
 M.log = log
 
 local function plain_error(req, status, text)
-    local body = ("%d %s%s\n"):format(status, PHRASES[status] or "Error", text and ": " .. text or "")
+    local body = ("%d %s%s\n"):format(status, phrase_of(status), text and ": " .. text or "")
     C.mg_fields_clear(abi.worker, req.slot)
     return C.mg_reply(abi.worker, req.slot, status, TEXT, body, #body)
 end
@@ -407,7 +404,7 @@ local function expand(req, template)
         for at = 1, #names do
             if names[at] == name then
                 local part = p.match.captures[at - 1]
-                return require("ffi").string(p.path + part.at, part.bytes)
+                return ffi.string(p.path + part.at, part.bytes)
             end
         end
         return nil
@@ -442,7 +439,7 @@ local function send_descriptor(app, req, made)
     else
         local p = req._p
         local part = p.match.captures[p.match.capture_count - 1]
-        local path = abi.decode(require("ffi").string(p.path + part.at, part.bytes))
+        local path = abi.decode(ffi.string(p.path + part.at, part.bytes))
         if made.options.cache_control then set_field(req.slot, "cache-control", made.options.cache_control) end
         send_file(app, req, made.dir, path, made)
     end
@@ -470,7 +467,7 @@ function finish(app, req, a, b, c, in_error)
             set_fields(req.slot, c)
         end
         if is_response(b) then return send_response(app, req, b, a) end
-        if b == nil and a >= 400 and not in_error and handler_for(app, a) then return M.fail(app, req, a, { message = PHRASES[a] }) end
+        if b == nil and a >= 400 and not in_error and handler_for(app, a) then return M.fail(app, req, a, { message = phrase_of(a) }) end
         return send(req, a, b)
     elseif kind == "table" then
         local class = getmetatable(a)

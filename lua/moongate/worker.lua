@@ -92,9 +92,9 @@ function M.main(boot, options)
         end,
         events = events(generation),
     }
-    local start = await.spawn(function(result) result.message = run_start(generation.app) end, M)
-    loop.run_until(start)
-    if M.message then return fail(M.message) end
+    local started = {}
+    loop.run_until(await.spawn(function() started.problem = run_start(generation.app) end))
+    if started.problem then return fail(started.problem) end
     if loop.has_ended() then return 0 end
     local rc = abi.C.mg_serve(abi.worker)
     if rc < 0 then return fail(("listening: error %d"):format(-rc)) end

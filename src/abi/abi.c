@@ -397,6 +397,11 @@ EXPORT void mg_inflater_free(struct inflater *z)
     inflater_free(z);
 }
 
+EXPORT const char *mg_phrase(uint32_t status)
+{
+    return http_status_phrase((uint16_t)status).at;
+}
+
 EXPORT void mg_random(char *ret, uint32_t bytes)
 {
     while (bytes > 0) {

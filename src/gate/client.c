@@ -392,6 +392,7 @@ void client_answered(struct mg_worker *w, struct request *r)
         unlist_first(w, client, first);
         if (client->first != NONE && !close) {
             conn_take(w->net, conn, &w->requests[client->first].out);
+            content_turn(w, &w->requests[client->first]);
             client_update_drain(w, conn);
         }
     }

@@ -85,14 +85,20 @@ static int32_t decode(struct mg_worker *w, struct request *r, const char **ret_c
     return 0;
 }
 
-static void ask_for_content(struct mg_worker *w, struct request *r)
+/* The handler wants content that the client holds back (RFC 9110 §10.1.1). Not before the answers of earlier requests. */
+static void send_continue(struct mg_worker *w, struct request *r)
 {
-    if (r->expect) {
-        r->expect = false;
-        if (request_is_first(w, r) && kept_count(&w->clients[r->pub.conn]) == 0)
-            conn_write(w->net, r->pub.conn, continue_line, sizeof continue_line - 1);
-    }
-    conn_deadline(w->net, r->pub.conn, (uint32_t)w->settings.body_ms);
+    if (!r->expect || !request_is_first(w, r))
+        return;
+    r->expect = false;
+    if (kept_count(&w->clients[r->pub.conn]) == 0)
+        conn_write(w->net, r->pub.conn, continue_line, sizeof continue_line - 1);
+}
+
+void content_turn(struct mg_worker *w, struct request *r)
+{
+    if (r->waiting && !r->body.done && w->clients[r->pub.conn].phase == CLIENT_CONTENT)
+        send_continue(w, r);
 }
 
 static int32_t fail(struct request *r, int32_t error)
@@ -140,7 +146,9 @@ int32_t content_read(struct mg_worker *w, struct request *r, double token)
     }
     if (client->ended)
         return fail(r, -EPIPE);
-    ask_for_content(w, r);
+    r->waiting = true;
+    send_continue(w, r);
+    conn_deadline(w->net, r->pub.conn, (uint32_t)w->settings.body_ms);
     resume_reading(w, r->pub.conn);
     r->body_token = token;
     return -EAGAIN;

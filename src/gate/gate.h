@@ -60,6 +60,7 @@ struct request {
     bool fed : 1;          /* all of the content went to the upstream */
     bool paused : 1;       /* the upstream waits for the client */
     bool expect : 1;       /* 100 (Continue) is still owed */
+    bool waiting : 1;      /* content was asked for that had not come */
     bool unread : 1;       /* the slot is kept for dropping its content */
     uint32_t next;         /* in the connection's list, or in the free list */
     struct arena arena;
@@ -133,9 +134,8 @@ struct mg_worker {
     int control;
     const int *listeners;
     uint32_t listener_count;
-    bool serving, draining, stopping, ended, drained_told;
+    bool draining, stopping, waited, ended, drained_told;
     int exit_code;
-    double drain_until;
     struct side *side; /* proxy and file rooms and the requests they answer */
 };
 
@@ -210,6 +210,7 @@ void reply_refuse(struct mg_worker *w, struct request *r, uint32_t status, const
 int32_t content_read(struct mg_worker *w, struct request *r, double token);
 int32_t content_limit(struct request *r, double bytes);
 void content_arrived(struct mg_worker *w, uint32_t conn);
+void content_turn(struct mg_worker *w, struct request *r); /* its answer is next: 100 (Continue) may go out */
 bool content_is_unfinished(const struct mg_worker *w, const struct request *r);
 bool content_fits_unread(const struct mg_worker *w, const struct request *r);
 void content_leave(struct mg_worker *w, struct request *r);

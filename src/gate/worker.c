@@ -306,7 +306,7 @@ static void own_event(struct mg_worker *w, const struct net_event *event)
     else if (event->kind == NET_TIMER && event->user == USER_DRAIN)
         stop_now(w);
     else if (event->kind == NET_TIMER && event->user == USER_LINGER)
-        w->client_count = 0; /* waited long enough for the last bytes */
+        w->waited = true; /* long enough for the last bytes */
     else if (event->kind == NET_READY && event->user == USER_CONTROL)
         hear_master(w);
     else if (event->kind == NET_DONE && event->user == USER_LOG_ACCESS)
@@ -360,7 +360,7 @@ static bool take_turn(struct mg_worker *w)
 /* All connections have ended while draining: Lua runs its stop hooks. */
 static void check_drained(struct mg_worker *w)
 {
-    if (w->draining && !w->drained_told && w->client_count == 0) {
+    if (w->draining && !w->drained_told && (w->client_count == 0 || w->waited)) {
         w->drained_told = true;
         tell_control(w, MG_CONTROL_STOP, 1);
     }
