@@ -189,8 +189,10 @@ end
 
 local KINDS = { [404] = "not-found", [405] = "method-not-allowed", [500] = "internal-error" }
 local CODES = { ["not-found"] = 404, ["method-not-allowed"] = 405, ["internal-error"] = 500 }
+local phrase = ffi.new("char[64]")
+
 local function phrase_of(status)
-    return ffi.string(C.mg_phrase(status))
+    return ffi.string(phrase, C.mg_phrase(status, phrase, 64))
 end
 
 local function handler_for(app, status, kind)

@@ -397,9 +397,12 @@ EXPORT void mg_inflater_free(struct inflater *z)
     inflater_free(z);
 }
 
-EXPORT const char *mg_phrase(uint32_t status)
+EXPORT int32_t mg_phrase(uint32_t status, char *ret, uint32_t bytes)
 {
-    return http_status_phrase((uint16_t)status).at;
+    struct slice phrase = http_status_phrase((uint16_t)status);
+    uint32_t count = phrase.bytes < bytes ? phrase.bytes : bytes;
+    memcpy(ret, phrase.at, count);
+    return (int32_t)count;
 }
 
 EXPORT void mg_random(char *ret, uint32_t bytes)

@@ -132,7 +132,7 @@ struct inflater;
 struct inflater *mg_inflater_new(int32_t kind); /* 0: gzip or zlib by its head; 1: raw deflate */
 int32_t mg_inflater_step(struct inflater *z, const char *in, uint32_t in_bytes, uint32_t *ret_used, char *out, uint32_t out_bytes, int32_t *ret_done);
 void mg_inflater_free(struct inflater *z);
-/* The standard phrase of a status, "Unknown" for others. Lives for ever, ends in NUL. */
-const char *mg_phrase(uint32_t status);
+/* Writes the standard phrase of a status ("Unknown" for others): its length. */
+int32_t mg_phrase(uint32_t status, char *ret, uint32_t bytes);
 /* Fills `ret` with random bytes from the kernel. */
 void mg_random(char *ret, uint32_t bytes);
