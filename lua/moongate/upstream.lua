@@ -42,7 +42,7 @@ local server = {
 local options = schema.record {
     { name = "name", type = schema.string },
     { name = "servers", type = schema.list(server, 1, SERVERS_MAX), required = true },
-    { name = "balance", type = schema.choice { "p2c", "round-robin" }, default = "p2c" },
+    { name = "balance", type = schema.choice { "round-robin" }, default = "round-robin" },
 }
 
 --- Two entries of one address would be two of the same server.
@@ -69,7 +69,7 @@ local function make(given, what)
 end
 
 --- A group of servers. Misuse is raised at the caller's line.
----@param given { servers: (string|table)[], name?: string, balance?: "p2c"|"round-robin" }
+---@param given { servers: (string|table)[], name?: string, balance?: "round-robin" }
 ---@return moongate.Upstream
 function M.new(given)
     return make(given, "mg.upstream")

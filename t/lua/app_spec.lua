@@ -221,7 +221,7 @@ describe("an upstream", function()
             ["{ servers = { { 'a:1', weight = 0 } } }"] = "servers[1].weight: expected a whole number from 1 to 1000, got 0",
             ["{ servers = { { 'a:1', weight = 1001 } } }"] = "got 1001",
             ["{ servers = { 'a:1', 'a:1' } }"] = 'servers[2]: "a:1" is already servers[1]',
-            ["{ servers = 'a:1', balance = 'p2' }"] = 'did you mean "p2c"?',
+            ["{ servers = 'a:1', balance = 'round-robbin' }"] = 'did you mean "round-robin"?',
         } do
             local found = raised("mg.upstream " .. text)
             assert.equal("site.lua:1: mg.upstream: ", found:sub(1, 25))
