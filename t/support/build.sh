@@ -15,6 +15,11 @@ if [ ! -f "$folder/build.ninja" ]; then
         exit 1
     fi
 fi
+# The list of the Lua modules is read when the folder is configured: a module more or less means once more.
+if [ "$top/lua/moongate" -nt "$folder/build.ninja" ] && ! meson setup --reconfigure "$folder" "$top" >"$log" 2>&1 </dev/null; then
+    cat "$log" >&2
+    exit 1
+fi
 # shellcheck disable=SC2086  # a list of targets
 if ! ninja -C "$folder" ${JOBS:+-j "$JOBS"} ${TARGETS:-} >"$log" 2>&1 </dev/null; then
     cat "$log" >&2
