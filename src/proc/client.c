@@ -1,0 +1,160 @@
+/* Asks a running instance: chooses it by name, sends one line, prints what comes back, waits no longer than it was told to. */
+#include "proc/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "proc/clock.h"
+#include "proc/limits.h"
+#include "proc/names.h"
+#include "proc/text.h"
+
+enum { GO_ON = -1, ANSWER_MS = 5000, ANSWER_EXTRA_MS = 5000, GONE_MS = 2000 };
+
+static void print_names(char (*names)[NAME_BYTES], uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        fprintf(stderr, "%s%s", i ? ", " : "", names[i]);
+}
+
+/* The only instance running, or an explanation. */
+static int choose(const char *folder, char ret_name[NAME_BYTES])
+{
+    char names[NAMES_LISTED_MAX][NAME_BYTES];
+    uint32_t count = instances_list(folder, names);
+    if (count == 1) {
+        strcpy(ret_name, names[0]);
+        return GO_ON;
+    }
+    if (count == 0) {
+        fprintf(stderr, "moongate: no instance is running\n");
+        return EXIT_INSTANCE;
+    }
+    fprintf(stderr, "moongate: several instances are running, choose one with --name: ");
+    print_names(names, count);
+    fprintf(stderr, "\n");
+    return EXIT_INSTANCE;
+}
+
+static int not_running(const char *folder, const char *name, int failed)
+{
+    char names[NAMES_LISTED_MAX][NAME_BYTES];
+    if (failed != -ENOENT && failed != -ECONNREFUSED) {
+        fprintf(stderr, "moongate: instance \"%s\": %s\n", name, strerror(-failed));
+        return failed == -EAGAIN ? EXIT_TIMEOUT : EXIT_SYSTEM;
+    }
+    fprintf(stderr, "moongate: no instance named \"%s\" is running", name);
+    uint32_t count = instances_list(folder, names);
+    if (count)
+        fprintf(stderr, "; running: ");
+    print_names(names, count);
+    fprintf(stderr, "\n");
+    return EXIT_INSTANCE;
+}
+
+static int connect_instance(const struct options *options, int *ret_fd)
+{
+    char folder[NAMES_FOLDER_BYTES], name[NAME_BYTES], problem[NAMES_PROBLEM_BYTES];
+    if (!names_folder(folder, problem)) {
+        fprintf(stderr, "moongate: %s\n", problem);
+        return EXIT_SYSTEM;
+    }
+    if (options->vm.name) {
+        name_clean(options->vm.name, name);
+    } else {
+        int code = choose(folder, name);
+        if (code != GO_ON)
+            return code;
+    }
+    *ret_fd = instance_connect(folder, name);
+    return *ret_fd < 0 ? not_running(folder, name, *ret_fd) : GO_ON;
+}
+
+/* Takes "wait MS" off the front of the answer once the line is whole; the limit moves accordingly. */
+static void take_wait(struct text *answer, int64_t *until)
+{
+    char *end = answer->bytes ? memchr(answer->at, '\n', answer->bytes) : NULL;
+    if (!end || answer->bytes < 5 || memcmp(answer->at, "wait ", 5) != 0)
+        return;
+    *until = clock_ms() + strtoll(answer->at + 5, NULL, 10) + ANSWER_EXTRA_MS;
+    answer->bytes -= (uint32_t)(end + 1 - answer->at);
+    memmove(answer->at, end + 1, answer->bytes);
+}
+
+/* Reads to the end. False: it took too long. */
+static bool read_answer(int fd, struct text *answer)
+{
+    int64_t until = clock_ms() + ANSWER_MS;
+    for (;;) {
+        char bytes[4096];
+        int64_t left = until - clock_ms();
+        struct pollfd readable = { fd, POLLIN, 0 };
+        if (left <= 0 || poll(&readable, 1, (int)(left < INT32_MAX ? left : INT32_MAX)) == 0)
+            return false;
+        ssize_t got = recv(fd, bytes, sizeof bytes, 0);
+        if (got > 0)
+            text_put(answer, "%.*s", (int)got, bytes);
+        else if (got == 0 || (errno != EAGAIN && errno != EINTR))
+            return true;
+        take_wait(answer, &until);
+    }
+}
+
+static int print_answer(const struct options *options, const struct text *answer)
+{
+    static const char refused[] = "error: ";
+    uint32_t skip = sizeof refused - 1;
+    if (answer->bytes >= skip && memcmp(answer->at, refused, skip) == 0) {
+        fprintf(stderr, "moongate: %.*s", (int)(answer->bytes - skip), answer->at + skip);
+        return EXIT_CONFIG;
+    }
+    if (answer->bytes == 0) {
+        fprintf(stderr, "moongate: %s: the instance ended without an answer\n", options->vm.command);
+        return EXIT_TIMEOUT;
+    }
+    fwrite(answer->at, 1, answer->bytes, stdout);
+    return EXIT_OK;
+}
+
+/* A handle of the process at the other end, -1 where there is none. */
+static int peer_handle(int fd)
+{
+    struct ucred peer;
+    socklen_t bytes = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) < 0 || peer.pid <= 0)
+        return -1;
+    return (int)syscall(SYS_pidfd_open, peer.pid, 0);
+}
+
+int client_run(const struct options *options)
+{
+    char line[40];
+    int fd;
+    struct text answer = { 0 };
+    int code = connect_instance(options, &fd);
+    if (code != GO_ON)
+        return code;
+    int master = options->command == COMMAND_STOP ? peer_handle(fd) : -1;
+    int bytes = snprintf(line, sizeof line, "%s%s\n", options->vm.command, options->vm.json ? " json" : "");
+    bool sent = send(fd, line, (size_t)bytes, MSG_NOSIGNAL) == bytes;
+    if (sent && !read_answer(fd, &answer)) {
+        fprintf(stderr, "moongate: %s: no answer in time\n", options->vm.command);
+        code = EXIT_TIMEOUT;
+    } else {
+        code = print_answer(options, &answer);
+    }
+    if (master >= 0) {
+        struct pollfd gone = { master, POLLIN, 0 };
+        poll(&gone, 1, code == EXIT_OK ? GONE_MS : 0); /* it has said goodbye: now it only has to exit */
+        close(master);
+    }
+    close(fd);
+    text_fini(&answer);
+    return code;
+}

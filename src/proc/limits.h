@@ -1,0 +1,18 @@
+/* How long the processes wait for each other: every wait of the master has its limit here. */
+#pragma once
+#include <stdint.h>
+
+struct proc_limits {
+    int64_t load_ms;        /* a candidate may load */
+    int64_t start_ms;       /* a worker may take until it serves */
+    int64_t grace_ms;       /* beyond the drain limit, and after "stop now", until the next harder step */
+    int64_t kill_ms;        /* after SIGKILL until a worker is given up */
+    int64_t command_ms;     /* a control client may take to say its command, and to take the answer */
+    int64_t rest_first_ms;  /* pause before the second replacement of a worker; doubles */
+    int64_t rest_most_ms;
+    int64_t healthy_ms;     /* a worker that served so long has no past */
+    int64_t port_retry_ms;  /* between attempts with --wait-for-port */
+};
+
+/* Defaults; a program may set others before it starts a master. */
+extern struct proc_limits proc_limits;

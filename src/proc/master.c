@@ -1,0 +1,325 @@
+/* The master's loop: signals, control commands, workers and time come in; the state of the instance moves on. */
+#include "proc/master.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proc/candidate.h"
+#include "proc/clock.h"
+#include "proc/descriptors.h"
+#include "proc/instance.h"
+#include "proc/limits.h"
+#include "proc/signals.h"
+#include "proc/title.h"
+
+enum { GO_ON = -1, POLLS_BEFORE_WORKERS = 1 + CONTROL_POLLS, TURN_MS_MAX = 60000 };
+
+static const char no_reload[] = "reload: not possible in this version: stop the instance and run it again";
+
+static int refuse(int code, const char *problem)
+{
+    fprintf(stderr, "moongate: %s\n", problem);
+    return code;
+}
+
+static uint32_t cpus_allowed(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return count < PLAN_WORKERS_MAX ? (uint32_t)count : PLAN_WORKERS_MAX;
+}
+
+static uint32_t workers_wanted(const struct master *master)
+{
+    uint32_t wanted = master->options->workers ? master->options->workers : master->plan.workers;
+    return wanted ? wanted : cpus_allowed();
+}
+
+/* --name, the plan's name, the file's, the command's: the first that there is. */
+static void choose_name(const struct master *master, char ret_name[NAME_BYTES])
+{
+    const struct vm_options *vm = &master->options->vm;
+    if (vm->name)
+        name_clean(vm->name, ret_name);
+    else if (*master->plan.name)
+        name_clean(master->plan.name, ret_name);
+    else
+        name_of_path(vm->file ? vm->file : vm->command, ret_name);
+}
+
+static int take_name(struct master *master)
+{
+    char folder[NAMES_FOLDER_BYTES], name[NAME_BYTES], problem[NAMES_PROBLEM_BYTES];
+    if (!names_folder(folder, problem))
+        return refuse(EXIT_SYSTEM, problem);
+    choose_name(master, name);
+    int failed = claim_take(&master->claim, folder, name, problem);
+    if (failed)
+        return refuse(failed == -EEXIST ? EXIT_INSTANCE : EXIT_SYSTEM, problem);
+    control_init(&master->control, master->claim.listener);
+    title_set("moongate: master %s", name);
+    return GO_ON;
+}
+
+static int make_room(struct master *master)
+{
+    master->worker_count = workers_wanted(master);
+    master->workers = calloc(master->worker_count, sizeof *master->workers);
+    master->polls = calloc(POLLS_BEFORE_WORKERS + master->worker_count, sizeof *master->polls);
+    if (!master->workers || !master->polls || shm_open_stats(&master->shm, master->worker_count) < 0)
+        return refuse(EXIT_SYSTEM, "no memory");
+    for (uint32_t i = 0; i < master->worker_count; i++)
+        master->workers[i] = (struct worker){ .number = i, .control = -1, .due_ms = INT64_MAX, .stats = shm_stats(&master->shm, i) };
+    return GO_ON;
+}
+
+/* Everything that comes before the first socket. */
+static int master_prepare(struct master *master)
+{
+    char problem[LOGS_PROBLEM_BYTES];
+    master->signals = signals_open();
+    if (master->signals < 0)
+        return refuse(EXIT_SYSTEM, strerror(-master->signals));
+    master->descriptors = descriptors_raise();
+    int code = candidate_plan(master->options, master->signals, &master->plan);
+    if (code == GO_ON)
+        code = take_name(master);
+    if (code == GO_ON && logs_open(&master->logs, &master->plan, master->options->vm.debug, problem) < 0)
+        code = refuse(EXIT_SYSTEM, problem);
+    return code == GO_ON ? make_room(master) : code;
+}
+
+static void say_backlog(struct master *master)
+{
+    int most = 0;
+    FILE *file = fopen("/proc/sys/net/core/somaxconn", "re");
+    if (file && fscanf(file, "%d", &most) == 1 && most < LISTEN_BACKLOG)
+        logs_say(&master->logs, LOG_LEVEL_DEBUG, "listen: the kernel cuts the backlog of %d to net.core.somaxconn = %d", LISTEN_BACKLOG, most);
+    if (file)
+        fclose(file);
+}
+
+/* One attempt to open the listening sockets; then the workers start, or the attempt is repeated, or all is over. */
+static void master_bind(struct master *master)
+{
+    char problem[LISTEN_PROBLEM_BYTES];
+    int failed = listeners_open(&master->listeners, master->plan.listen, master->plan.listen_count, master->worker_count, problem);
+    if (!failed) {
+        say_backlog(master);
+        master->bind_due_ms = INT64_MAX;
+        master->state = MASTER_STARTING;
+        supervise_start(master);
+    } else if (failed == -EADDRINUSE && master->now_ms < master->bind_until_ms) {
+        if (!master->waiting)
+            logs_say(&master->logs, LOG_LEVEL_WARN, "%s; waiting for it up to %s", problem,
+                     text_duration(master->options->wait_for_port_ms));
+        master->waiting = true;
+        master->bind_due_ms = master->now_ms + proc_limits.port_retry_ms;
+    } else {
+        bool of_address = failed == -EADDRINUSE || failed == -EACCES || failed == -EADDRNOTAVAIL || failed == -EEXIST;
+        master->exit_code = refuse(of_address ? EXIT_LISTEN : EXIT_SYSTEM, problem);
+        master->state = MASTER_ENDED;
+    }
+}
+
+/* The ready line: every address, with the port it really has. */
+static void announce(struct master *master)
+{
+    char url[ADDRESS_TEXT_BYTES];
+    struct text line = { 0 };
+    text_put(&line, "moongate: %s serves", master->claim.name);
+    for (uint32_t i = 0; i < master->listeners.count; i++) {
+        address_url(&master->listeners.addresses[i], url);
+        text_put(&line, " %s", url);
+    }
+    text_put(&line, " with %u worker%s\n", master->worker_count, master->worker_count == 1 ? "" : "s");
+    fwrite(line.at, 1, line.bytes, stderr);
+    fflush(stderr);
+    text_fini(&line);
+}
+
+/* Begins to stop; asked again, hurries. */
+static void master_stop(struct master *master, const char *why)
+{
+    if (master->state == MASTER_BINDING) {
+        master->state = MASTER_ENDED;
+        return;
+    }
+    bool again = master->state == MASTER_STOPPING;
+    if (!again) {
+        master->state = MASTER_STOPPING;
+        master->stopping_ms = master->now_ms;
+        logs_say(&master->logs, LOG_LEVEL_INFO, "%s: %s: finishing requests, at most %s", master->claim.name, why,
+                 text_duration(master->plan.drain_ms));
+    } else {
+        logs_say(&master->logs, LOG_LEVEL_WARN, "%s: %s again: stopping now", master->claim.name, why);
+    }
+    supervise_stop(master, again);
+}
+
+static void master_reopen(struct master *master)
+{
+    char problem[LOGS_PROBLEM_BYTES];
+    if (logs_reopen(&master->logs, problem) < 0) {
+        logs_say(&master->logs, LOG_LEVEL_ERROR, "%s; the old file stays in use", problem);
+        return;
+    }
+    supervise_reopen(master);
+    logs_say(&master->logs, LOG_LEVEL_INFO, "log files opened anew");
+}
+
+static void master_signals(struct master *master)
+{
+    for (int number; (number = signals_next(master->signals));) {
+        if (number == SIGTERM || number == SIGINT)
+            master_stop(master, signals_name(number));
+        else if (number == SIGUSR1)
+            master_reopen(master);
+        else if (number == SIGHUP)
+            logs_say(&master->logs, LOG_LEVEL_WARN, "%s", no_reload);
+        else if (number == SIGUSR2)
+            logs_say(&master->logs, LOG_LEVEL_WARN, "SIGUSR2: nothing to do in this version");
+    }
+}
+
+static void command_stop(struct master *master, struct client *client)
+{
+    int64_t most = master->plan.drain_ms + 2 * proc_limits.grace_ms + proc_limits.kill_ms;
+    text_put(&client->answer, "wait %lld\n", (long long)most);
+    control_send(client); /* the rest is said by answer_stop() */
+    if (master->state != MASTER_STOPPING)
+        master_stop(master, "stop");
+}
+
+static void master_command(struct master *master, struct client *client)
+{
+    const char *line = client->line;
+    if (strcmp(line, "stop") == 0) {
+        command_stop(master, client);
+        return;
+    }
+    if (strcmp(line, "status") == 0)
+        status_text(master, &client->answer);
+    else if (strcmp(line, "status json") == 0)
+        status_json(master, &client->answer);
+    else if (strcmp(line, "reload") == 0)
+        text_put(&client->answer, "error: %s\n", no_reload);
+    else
+        text_put(&client->answer, "error: unknown command \"%.40s\"\n", line);
+    control_finish(client, master->now_ms);
+}
+
+/* Those who asked to stop have waited for this. */
+static void answer_stop(struct master *master)
+{
+    for (uint32_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+        struct client *client = &master->control.clients[i];
+        if (client->state != CLIENT_WAITING)
+            continue;
+        text_put(&client->answer, "%s: stopped after %s: %u worker%s finished", master->claim.name,
+                 text_duration(master->stopping_ms ? master->now_ms - master->stopping_ms : 0), master->drained,
+                 master->drained == 1 ? "" : "s");
+        if (master->cut)
+            text_put(&client->answer, ", %u cut off with requests in flight", master->cut);
+        text_put(&client->answer, "\n");
+        control_finish(client, master->now_ms);
+    }
+}
+
+static int turn_ms(const struct master *master)
+{
+    int64_t due = supervise_due(master), other = control_due(&master->control);
+    due = other < due ? other : due;
+    if (master->state == MASTER_BINDING && master->bind_due_ms < due)
+        due = master->bind_due_ms;
+    int64_t left = due - clock_ms();
+    return left <= 0 ? 0 : left < TURN_MS_MAX ? (int)left : TURN_MS_MAX;
+}
+
+static void master_poll(struct master *master)
+{
+    struct pollfd *polls = master->polls;
+    polls[0] = (struct pollfd){ master->signals, POLLIN, 0 };
+    control_polls(&master->control, polls + 1);
+    for (uint32_t i = 0; i < master->worker_count; i++)
+        polls[POLLS_BEFORE_WORKERS + i] = (struct pollfd){ master->workers[i].control, POLLIN, 0 };
+    int ready = poll(polls, POLLS_BEFORE_WORKERS + master->worker_count, turn_ms(master));
+    if (ready <= 0)
+        for (uint32_t i = 0; i < POLLS_BEFORE_WORKERS + master->worker_count; i++)
+            polls[i].revents = 0;
+    master->now_ms = clock_ms();
+}
+
+static void master_advance(struct master *master)
+{
+    if (master->state == MASTER_BINDING && master->bind_due_ms <= master->now_ms)
+        master_bind(master);
+    if (master->state == MASTER_STARTING && supervise_all_serve(master)) {
+        master->state = MASTER_SERVING;
+        announce(master);
+    }
+    if (master->state == MASTER_STOPPING && supervise_none_left(master))
+        master->state = MASTER_ENDED;
+}
+
+static void master_turn(struct master *master)
+{
+    master_poll(master);
+    for (uint32_t i = 0; i < master->worker_count; i++)
+        if (master->polls[POLLS_BEFORE_WORKERS + i].revents)
+            supervise_hear(master, &master->workers[i]);
+    if (master->polls[0].revents)
+        master_signals(master);
+    supervise_reap(master);
+    control_turn(&master->control, master->polls + 1, master->now_ms);
+    for (struct client *client; (client = control_next(&master->control));)
+        master_command(master, client);
+    supervise_tick(master);
+    master_advance(master);
+}
+
+/* The last words, in the order that others rely on: ports and name are free before "stopped" is said. */
+static void master_fini(struct master *master)
+{
+    bool stopped = master->state == MASTER_ENDED && master->stopping_ms && master->exit_code == EXIT_OK;
+    listeners_close(&master->listeners);
+    claim_release(&master->claim);
+    answer_stop(master);
+    if (stopped)
+        logs_say(&master->logs, master->cut ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "%s: stopped: %u finished, %u cut off", master->claim.name,
+                 master->drained, master->cut);
+    control_fini(&master->control);
+    logs_close(&master->logs);
+    shm_close(&master->shm);
+    free(master->workers);
+    free(master->polls);
+    if (master->signals >= 0)
+        close(master->signals);
+}
+
+int master_run(const struct options *options)
+{
+    struct master master = {
+        .options = options,
+        .signals = -1,
+        .started_ms = clock_ms(),
+        .now_ms = clock_ms(),
+        .logs = { .access = -1, .error = -1 },
+        .claim = { .lock = -1, .listener = -1 },
+    };
+    int code = master_prepare(&master);
+    if (code == GO_ON) {
+        master.now_ms = clock_ms();
+        master.bind_until_ms = master.now_ms + (options->wait_for_port_ms > 0 ? options->wait_for_port_ms : 0);
+        while (master.state != MASTER_ENDED)
+            master_turn(&master);
+        code = master.exit_code;
+    }
+    master_fini(&master);
+    return code;
+}

@@ -1,0 +1,16 @@
+/* Memory that master and workers share: what each worker tells about itself. */
+#pragma once
+#include <stdint.h>
+
+#include "gate/stats.h"
+
+struct shm {
+    char *at;
+    uint64_t bytes;
+};
+
+/* Room for the numbers of `workers` workers, all zero. 0 or -errno. */
+int shm_open_stats(struct shm *ret_shm, uint32_t workers);
+/* Of one worker, on cache lines of its own. */
+struct mg_stats *shm_stats(const struct shm *shm, uint32_t worker);
+void shm_close(struct shm *shm);

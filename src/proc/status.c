@@ -1,0 +1,163 @@
+/* Shows an instance: as text for people, as JSON for programs. Reads the workers' shared numbers; changes nothing. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "proc/instance.h"
+
+static const char *const worker_states[] = { "none", "starting", "serving", "draining", "ending", "killed", "resting" };
+
+const char *master_state_name(enum master_state state)
+{
+    static const char *const names[] = { "waiting for a port", "starting", "serving", "stopping", "ended" };
+    return names[state];
+}
+
+struct numbers {
+    uint64_t accepted, requests, answered[6], bytes_in, bytes_out, refused, gone;
+    uint32_t connections;
+};
+
+/* What a slot has done, by this process and those before it. */
+static void add_worker(struct numbers *numbers, const struct worker *worker)
+{
+    const struct mg_stats *now = worker->stats, *past = &worker->past;
+    numbers->accepted += now->accepted + past->accepted;
+    numbers->requests += now->requests + past->requests;
+    for (uint32_t i = 0; i < 6; i++)
+        numbers->answered[i] += now->answered[i] + past->answered[i];
+    numbers->bytes_in += now->bytes_in + past->bytes_in;
+    numbers->bytes_out += now->bytes_out + past->bytes_out;
+    numbers->refused += now->refused + past->refused;
+    numbers->gone += now->gone + past->gone;
+    numbers->connections += now->connections;
+}
+
+static const char *log_name(const char *path)
+{
+    return *path ? path : "off";
+}
+
+static int64_t worker_age(const struct master *master, const struct worker *worker)
+{
+    return worker->pid ? master->now_ms - worker->started_ms : 0;
+}
+
+static void text_row(struct text *text, const char *first, const char *pid, const char *state, const char *up, uint32_t restarts,
+                     const struct numbers *numbers)
+{
+    text_put(text, "%-7s %7s  %-9s %8s %9u %12u %12llu", first, pid, state, up, restarts, numbers->connections,
+             (unsigned long long)numbers->requests);
+    for (uint32_t i = 1; i < 6; i++)
+        text_put(text, " %9llu", (unsigned long long)numbers->answered[i]);
+    text_put(text, "\n");
+}
+
+static void text_workers(const struct master *master, struct text *text)
+{
+    struct numbers all = { 0 };
+    uint32_t restarts = 0;
+    text_put(text, "\n%-7s %7s  %-9s %8s %9s %12s %12s %9s %9s %9s %9s %9s\n", "worker", "pid", "state", "up", "restarts", "connections",
+             "requests", "1xx", "2xx", "3xx", "4xx", "5xx");
+    for (uint32_t i = 0; i < master->worker_count; i++) {
+        const struct worker *worker = &master->workers[i];
+        struct numbers own = { 0 };
+        char number[12], pid[12];
+        add_worker(&own, worker);
+        add_worker(&all, worker);
+        restarts += worker->restarts;
+        snprintf(number, sizeof number, "%u", worker->number + 1);
+        snprintf(pid, sizeof pid, "%d", worker->pid);
+        text_row(text, number, pid, worker_states[worker->state], text_duration(worker_age(master, worker)), worker->restarts, &own);
+    }
+    text_row(text, "all", "", "", "", restarts, &all);
+}
+
+void status_text(const struct master *master, struct text *text)
+{
+    char url[ADDRESS_TEXT_BYTES];
+    const struct vm_options *vm = &master->options->vm;
+    text_put(text, "%s: %s, pid %ld, up %s, moongate %s\n", master->claim.name, master_state_name(master->state), (long)getpid(),
+             text_duration(master->now_ms - master->started_ms), MG_VERSION);
+    text_put(text, "config  %s%s%s\n", vm->command, vm->file ? " " : "", vm->file ? vm->file : "");
+    text_put(text, "listen ");
+    for (uint32_t i = 0; i < master->listeners.count; i++) {
+        address_url(&master->listeners.addresses[i], url);
+        text_put(text, " %s", url);
+    }
+    text_put(text, "\nlogs    access %s, error %s\n", log_name(master->plan.access_log), log_name(master->plan.error_log));
+    text_put(text, "limits  drain %s, backlog %d, descriptors %llu\n", text_duration(master->plan.drain_ms), LISTEN_BACKLOG,
+             (unsigned long long)master->descriptors);
+    text_workers(master, text);
+}
+
+static void json_numbers(struct text *text, const struct numbers *numbers)
+{
+    static const char *const classes[] = { "unanswered", "1xx", "2xx", "3xx", "4xx", "5xx" };
+    text_put(text, "\"connections\":%u,\"accepted\":%llu,\"requests\":%llu,\"refused\":%llu,\"gone\":%llu,", numbers->connections,
+             (unsigned long long)numbers->accepted, (unsigned long long)numbers->requests, (unsigned long long)numbers->refused,
+             (unsigned long long)numbers->gone);
+    text_put(text, "\"bytes_in\":%llu,\"bytes_out\":%llu,\"answered\":{", (unsigned long long)numbers->bytes_in,
+             (unsigned long long)numbers->bytes_out);
+    for (uint32_t i = 0; i < 6; i++)
+        text_put(text, "%s\"%s\":%llu", i ? "," : "", classes[i], (unsigned long long)numbers->answered[i]);
+    text_put(text, "}");
+}
+
+static void json_worker(const struct master *master, const struct worker *worker, struct text *text)
+{
+    const struct mg_stats *stats = worker->stats;
+    struct numbers own = { 0 };
+    add_worker(&own, worker);
+    text_put(text, "{\"number\":%u,\"pid\":%d,\"state\":\"%s\",\"uptime_ms\":%lld,\"restarts\":%u,", worker->number + 1, worker->pid,
+             worker_states[worker->state], (long long)worker_age(master, worker), worker->restarts);
+    json_numbers(text, &own);
+    text_put(text, ",\"running\":%u,\"waiting\":%u,\"timers\":%u,\"generation\":%u,\"lua_kib\":%u,\"traces\":%u,\"trace_aborts\":%u}",
+             stats->running, stats->waiting, stats->timers, stats->generation, stats->lua_kib, stats->traces, stats->trace_aborts);
+}
+
+static void json_workers(const struct master *master, struct text *text)
+{
+    struct numbers all = { 0 };
+    text_put(text, "\"workers\":[");
+    for (uint32_t i = 0; i < master->worker_count; i++) {
+        text_put(text, "%s", i ? "," : "");
+        json_worker(master, &master->workers[i], text);
+        add_worker(&all, &master->workers[i]);
+    }
+    text_put(text, "],\"total\":{");
+    json_numbers(text, &all);
+    text_put(text, "}");
+}
+
+static void json_string(struct text *text, const char *key, const char *value)
+{
+    text_put(text, "\"%s\":", key);
+    if (value)
+        text_json(text, value);
+    else
+        text_put(text, "null");
+    text_put(text, ",");
+}
+
+void status_json(const struct master *master, struct text *text)
+{
+    char url[ADDRESS_TEXT_BYTES];
+    text_put(text, "{");
+    json_string(text, "name", master->claim.name);
+    json_string(text, "version", MG_VERSION);
+    json_string(text, "state", master_state_name(master->state));
+    json_string(text, "command", master->options->vm.command);
+    json_string(text, "config", master->options->vm.file);
+    json_string(text, "access_log", log_name(master->plan.access_log));
+    json_string(text, "error_log", log_name(master->plan.error_log));
+    text_put(text, "\"pid\":%ld,\"uptime_ms\":%lld,\"listen\":[", (long)getpid(), (long long)(master->now_ms - master->started_ms));
+    for (uint32_t i = 0; i < master->listeners.count; i++) {
+        address_url(&master->listeners.addresses[i], url);
+        text_put(text, "%s", i ? "," : "");
+        text_json(text, url);
+    }
+    text_put(text, "],\"limits\":{\"drain_ms\":%lld,\"backlog\":%d,\"descriptors\":%llu},", (long long)master->plan.drain_ms,
+             LISTEN_BACKLOG, (unsigned long long)master->descriptors);
+    json_workers(master, text);
+    text_put(text, "}\n");
+}

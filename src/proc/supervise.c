@@ -1,0 +1,391 @@
+/* Keeps the workers: starts them, hears them, replaces those that die, ends them all. Every state that waits has a due time. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "gate/control.h"
+#include "proc/instance.h"
+#include "proc/limits.h"
+#include "proc/signals.h"
+
+enum { MESSAGES_PER_TURN = 16 };
+
+static const uint8_t moves[WORKER_STATES] = {
+#define TO(state) (1u << WORKER_##state)
+    [WORKER_NONE] = TO(STARTING) | TO(RESTING),
+    [WORKER_STARTING] = TO(SERVING) | TO(DRAINING) | TO(ENDING) | TO(KILLED) | TO(RESTING) | TO(NONE),
+    [WORKER_SERVING] = TO(DRAINING) | TO(ENDING) | TO(KILLED) | TO(RESTING) | TO(NONE),
+    [WORKER_DRAINING] = TO(ENDING) | TO(KILLED) | TO(NONE),
+    [WORKER_ENDING] = TO(KILLED) | TO(RESTING) | TO(NONE) | TO(ENDING),
+    [WORKER_KILLED] = TO(RESTING) | TO(NONE),
+    [WORKER_RESTING] = TO(STARTING) | TO(NONE) | TO(RESTING),
+#undef TO
+};
+
+/* The one door to a worker's state. `in_ms` < 0: it may stay so for ever. */
+static void worker_become(const struct master *master, struct worker *worker, enum worker_state state, int64_t in_ms)
+{
+    must(moves[worker->state] & 1u << state);
+    worker->state = state;
+    worker->due_ms = in_ms < 0 ? INT64_MAX : master->now_ms + in_ms;
+}
+
+static void worker_kill(const struct master *master, struct worker *worker)
+{
+    worker->cut = true;
+    kill(worker->pid, SIGKILL);
+    worker_become(master, worker, WORKER_KILLED, proc_limits.kill_ms);
+}
+
+/* Sends a message, with a descriptor when `fd` ≥ 0. A worker that takes none is ended by the limit that the caller sets. */
+static void worker_tell(const struct worker *worker, enum control_kind kind, double argument, const char *text, int fd)
+{
+    struct control_message message = { .kind = kind, .argument = argument };
+    message.text_bytes = (uint32_t)snprintf(message.text, sizeof message.text, "%s", text);
+    struct iovec piece = { &message, sizeof message };
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr aligned;
+    } rights = { { 0 } };
+    struct msghdr header = { .msg_iov = &piece, .msg_iovlen = 1 };
+    if (worker->control < 0)
+        return;
+    if (fd >= 0) {
+        header.msg_control = rights.bytes;
+        header.msg_controllen = sizeof rights.bytes;
+        struct cmsghdr *part = CMSG_FIRSTHDR(&header);
+        *part = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
+        memcpy(CMSG_DATA(part), &fd, sizeof fd);
+    }
+    sendmsg(worker->control, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void worker_hang_up(struct worker *worker)
+{
+    if (worker->control >= 0)
+        close(worker->control);
+    worker->control = -1;
+}
+
+/* The instance cannot start: the first reason is said and decides the exit code. */
+static void start_failed(struct master *master, int code)
+{
+    if (master->state != MASTER_STARTING)
+        return;
+    master->state = MASTER_STOPPING;
+    master->stopping_ms = master->now_ms;
+    master->exit_code = code;
+    supervise_stop(master, true);
+}
+
+/* Forks a worker's process. 0 or -errno. */
+static int worker_fork(struct master *master, struct worker *worker)
+{
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+        return -errno;
+    pid_t parent = getpid();
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0)
+        worker_main(master, worker, ends[1], parent);
+    int failed = pid < 0 ? -errno : 0;
+    close(ends[1]);
+    if (failed) {
+        close(ends[0]);
+        return failed;
+    }
+    worker->pid = pid;
+    worker->control = ends[0];
+    return 0;
+}
+
+/* How long to wait before the next attempt: nothing at first, then ever longer. */
+static int64_t rest_ms(struct worker *worker)
+{
+    uint32_t crashes = worker->crashes++;
+    if (crashes == 0)
+        return 0;
+    int64_t ms = proc_limits.rest_first_ms << (crashes < 20 ? crashes - 1 : 19);
+    return ms < proc_limits.rest_most_ms ? ms : proc_limits.rest_most_ms;
+}
+
+static void worker_start(struct master *master, struct worker *worker)
+{
+    worker->started_ms = master->now_ms;
+    worker->ready_ms = 0;
+    worker->cut = worker->failed = false;
+    worker->control = -1;
+    int failed = worker_fork(master, worker);
+    if (!failed) {
+        worker_become(master, worker, WORKER_STARTING, proc_limits.start_ms);
+    } else if (master->state == MASTER_STARTING) {
+        fprintf(stderr, "moongate: worker %u: cannot start a process: %s\n", worker->number + 1, strerror(-failed));
+        start_failed(master, EXIT_SYSTEM);
+    } else {
+        logs_say(&master->logs, LOG_LEVEL_ERROR, "worker %u: cannot start a process: %s", worker->number + 1, strerror(-failed));
+        worker_become(master, worker, WORKER_RESTING, rest_ms(worker) + proc_limits.rest_first_ms);
+    }
+}
+
+void supervise_start(struct master *master)
+{
+    uint32_t count = master->plan.once ? 1 : master->worker_count;
+    for (uint32_t i = 0; i < count && master->state == MASTER_STARTING; i++)
+        worker_start(master, &master->workers[i]);
+}
+
+static void worker_ready(struct master *master, struct worker *worker)
+{
+    if (worker->state != WORKER_STARTING)
+        return;
+    worker_become(master, worker, WORKER_SERVING, -1);
+    worker->ready_ms = master->now_ms;
+    if (worker->number == 0)
+        master->once_done = true;
+    if (worker->restarts)
+        logs_say(&master->logs, LOG_LEVEL_INFO, "worker %u (pid %d): serves", worker->number + 1, worker->pid);
+    for (uint32_t i = 0; i < master->worker_count && master->state == MASTER_STARTING && worker->number == 0; i++)
+        if (master->workers[i].state == WORKER_NONE)
+            worker_start(master, &master->workers[i]);
+}
+
+static void worker_failed(struct master *master, struct worker *worker, const char *text)
+{
+    if (worker->failed)
+        return;
+    worker->failed = true;
+    if (master->state == MASTER_STARTING)
+        fprintf(stderr, "moongate: worker %u: %s\n", worker->number + 1, text);
+    else
+        logs_say(&master->logs, LOG_LEVEL_ERROR, "worker %u (pid %d): cannot start: %s", worker->number + 1, worker->pid, text);
+    if (worker->state == WORKER_STARTING)
+        worker->due_ms = master->now_ms + proc_limits.grace_ms; /* to end by itself, which gives the exit code */
+}
+
+static void worker_said(struct master *master, struct worker *worker, struct control_message *message, uint32_t bytes)
+{
+    uint32_t head_bytes = sizeof *message - sizeof message->text;
+    if (bytes < head_bytes)
+        return;
+    uint32_t text_bytes = message->text_bytes < bytes - head_bytes ? message->text_bytes : bytes - head_bytes;
+    message->text[text_bytes < sizeof message->text ? text_bytes : sizeof message->text - 1] = 0;
+    if (message->kind == CONTROL_READY)
+        worker_ready(master, worker);
+    else if (message->kind == CONTROL_FAILED)
+        worker_failed(master, worker, message->text);
+    else if (message->kind == CONTROL_ENDED && worker->state <= WORKER_DRAINING)
+        worker_become(master, worker, WORKER_ENDING, proc_limits.grace_ms);
+}
+
+void supervise_hear(struct master *master, struct worker *worker)
+{
+    struct control_message message;
+    for (uint32_t i = 0; i < MESSAGES_PER_TURN && worker->control >= 0; i++) {
+        ssize_t got = recv(worker->control, &message, sizeof message, MSG_DONTWAIT);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (got > 0) {
+            worker_said(master, worker, &message, (uint32_t)got);
+            continue;
+        }
+        worker_hang_up(worker); /* a worker without control must not live on */
+        if (worker->state != WORKER_KILLED && worker->due_ms > master->now_ms + proc_limits.grace_ms)
+            worker->due_ms = master->now_ms + proc_limits.grace_ms;
+    }
+}
+
+/* Adds the counters of a process that is gone to those of its slot. */
+static void keep_counters(struct worker *worker)
+{
+    const struct mg_stats *from = worker->stats;
+    struct mg_stats *to = &worker->past;
+    to->accepted += from->accepted;
+    to->closed += from->closed;
+    to->requests += from->requests;
+    for (uint32_t i = 0; i < 6; i++)
+        to->answered[i] += from->answered[i];
+    to->bytes_in += from->bytes_in;
+    to->bytes_out += from->bytes_out;
+    to->refused += from->refused;
+    to->gone += from->gone;
+    to->no_buffers += from->no_buffers;
+    to->log_dropped += from->log_dropped;
+    memset(worker->stats, 0, sizeof *worker->stats);
+}
+
+static void describe_end(int status, char *buffer, size_t bytes)
+{
+    if (WIFSIGNALED(status))
+        snprintf(buffer, bytes, "killed by %s%s", signals_name(WTERMSIG(status)), WCOREDUMP(status) ? " (core dumped)" : "");
+    else if (WEXITSTATUS(status))
+        snprintf(buffer, bytes, "ended with exit code %d", WEXITSTATUS(status));
+    else
+        snprintf(buffer, bytes, "ended by itself");
+}
+
+/* What it was doing, if it was in the middle of something; "" otherwise. */
+static void describe_route(const struct master *master, const struct worker *worker, char *buffer, size_t bytes)
+{
+    const struct mg_stats *stats = worker->stats;
+    *buffer = 0;
+    int64_t age = master->now_ms - stats->since_ms;
+    if (stats->since_ms > 0 && age >= 0)
+        snprintf(buffer, bytes, ", %s in route %.*s", text_duration(age), (int)sizeof stats->route_name - 1,
+                 *stats->route_name ? stats->route_name : "(unnamed)");
+}
+
+static void replace(struct master *master, struct worker *worker, int status)
+{
+    char how[64], where[160];
+    describe_end(status, how, sizeof how);
+    describe_route(master, worker, where, sizeof where);
+    if (worker->ready_ms && master->now_ms - worker->ready_ms >= proc_limits.healthy_ms)
+        worker->crashes = 0;
+    int64_t rest = rest_ms(worker);
+    worker->restarts++;
+    logs_say(&master->logs, LOG_LEVEL_ERROR, "worker %u (pid %d): %s%s; replaced %s%s", worker->number + 1, worker->pid, how, where,
+             rest ? "in " : "at once", rest ? text_duration(rest) : "");
+    worker_become(master, worker, WORKER_RESTING, rest);
+}
+
+static void never_started(struct master *master, struct worker *worker, int status)
+{
+    char how[64];
+    bool has_code = worker->failed && WIFEXITED(status) && WEXITSTATUS(status);
+    describe_end(status, how, sizeof how);
+    if (!worker->failed)
+        fprintf(stderr, "moongate: worker %u: %s before it was ready\n", worker->number + 1, how);
+    worker_become(master, worker, WORKER_NONE, -1);
+    start_failed(master, has_code ? WEXITSTATUS(status) : EXIT_WORKER);
+}
+
+static void worker_gone(struct master *master, struct worker *worker, int status)
+{
+    supervise_hear(master, worker);
+    worker_hang_up(worker);
+    if (master->state == MASTER_STOPPING) {
+        master->cut += worker->cut;
+        master->drained += !worker->cut;
+        worker_become(master, worker, WORKER_NONE, -1);
+    } else if (master->state == MASTER_STARTING && worker->ready_ms == 0 && worker->restarts == 0) {
+        never_started(master, worker, status);
+    } else {
+        replace(master, worker, status);
+    }
+    worker->pid = 0;
+    keep_counters(worker);
+}
+
+void supervise_reap(struct master *master)
+{
+    for (uint32_t i = 0; i < master->worker_count; i++) {
+        int status;
+        struct worker *worker = &master->workers[i];
+        if (worker->pid && waitpid(worker->pid, &status, WNOHANG) == worker->pid)
+            worker_gone(master, worker, status);
+    }
+}
+
+static void worker_stop_now(struct master *master, struct worker *worker)
+{
+    worker->cut = true;
+    worker_tell(worker, CONTROL_STOP, 0, "", -1);
+    worker_become(master, worker, WORKER_ENDING, proc_limits.grace_ms);
+}
+
+static void worker_overdue(struct master *master, struct worker *worker)
+{
+    switch (worker->state) {
+    case WORKER_RESTING:
+        worker_start(master, worker);
+        break;
+    case WORKER_DRAINING:
+        worker_stop_now(master, worker);
+        break;
+    case WORKER_STARTING:
+        if (!worker->failed && worker->control >= 0)
+            worker_failed(master, worker, "not ready in time");
+        worker_kill(master, worker);
+        break;
+    case WORKER_SERVING: /* it has closed its control socket */
+    case WORKER_ENDING:
+        worker_kill(master, worker);
+        break;
+    case WORKER_KILLED: /* not even the kernel can end it now: go on without */
+        logs_say(&master->logs, LOG_LEVEL_ERROR, "worker %u (pid %d): does not end even when killed; left behind", worker->number + 1,
+                 worker->pid);
+        worker_gone(master, worker, SIGKILL);
+        break;
+    case WORKER_NONE:
+    case WORKER_STATES:
+        never("nothing is due for a worker that is not there");
+    }
+}
+
+void supervise_tick(struct master *master)
+{
+    for (uint32_t i = 0; i < master->worker_count; i++)
+        if (master->workers[i].due_ms <= master->now_ms)
+            worker_overdue(master, &master->workers[i]);
+}
+
+int64_t supervise_due(const struct master *master)
+{
+    int64_t due = INT64_MAX;
+    for (uint32_t i = 0; i < master->worker_count; i++)
+        if (master->workers[i].due_ms < due)
+            due = master->workers[i].due_ms;
+    return due;
+}
+
+static void worker_stop(struct master *master, struct worker *worker, bool now)
+{
+    bool runs = worker->state == WORKER_STARTING || worker->state == WORKER_SERVING;
+    if (worker->state == WORKER_RESTING) {
+        worker_become(master, worker, WORKER_NONE, -1);
+    } else if (runs && !now) {
+        worker_tell(worker, CONTROL_DRAIN, (double)master->plan.drain_ms, "", -1);
+        worker_become(master, worker, WORKER_DRAINING, master->plan.drain_ms + proc_limits.grace_ms);
+    } else if (runs || worker->state == WORKER_DRAINING) {
+        worker_stop_now(master, worker);
+    }
+}
+
+void supervise_stop(struct master *master, bool now)
+{
+    for (uint32_t i = 0; i < master->worker_count; i++)
+        worker_stop(master, &master->workers[i], now);
+}
+
+void supervise_reopen(struct master *master)
+{
+    for (uint32_t i = 0; i < master->worker_count; i++) {
+        const struct worker *worker = &master->workers[i];
+        if (master->logs.access > STDERR_FILENO)
+            worker_tell(worker, CONTROL_REOPEN, 0, "access", master->logs.access);
+        if (master->logs.error > STDERR_FILENO)
+            worker_tell(worker, CONTROL_REOPEN, 0, "error", master->logs.error);
+    }
+}
+
+bool supervise_all_serve(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->worker_count; i++)
+        if (master->workers[i].state != WORKER_SERVING)
+            return false;
+    return true;
+}
+
+bool supervise_none_left(const struct master *master)
+{
+    for (uint32_t i = 0; i < master->worker_count; i++)
+        if (master->workers[i].state != WORKER_NONE)
+            return false;
+    return true;
+}
