@@ -182,10 +182,10 @@ static int is_idempotent(uint8_t method)
     }
 }
 
-/* May the request go to another connection after this one was lost? */
+/* May the request go to another connection after this one was lost? A fresh one has nothing in `kept`. */
 static int can_replay(const struct proxy *proxy, const struct exchange *x)
 {
-    if (x->state != EXCHANGE_WAITING || !x->link->reused || !x->kept.first || x->partial || x->interim)
+    if (x->state != EXCHANGE_WAITING || !x->kept.first || x->partial || x->interim)
         return 0;
     return is_idempotent(x->method) || conn_sent_total(proxy->net, x->link->conn) == x->sent_before;
 }

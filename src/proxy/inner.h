@@ -30,7 +30,6 @@ struct link {
     uint32_t server, conn;
     uint32_t next, prev;       /* among the idle ones of the server; next: among the free */
     uint8_t state;             /* enum link_state */
-    uint8_t reused;            /* has served an exchange before the present one */
 };
 
 struct server {

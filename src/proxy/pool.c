@@ -304,7 +304,6 @@ int link_connect(struct proxy *proxy, struct upstream *upstream, uint32_t server
     link->upstream = upstream;
     link->server = server;
     link->exchange = NULL;
-    link->reused = 0;
     upstream_use(upstream);
     upstream->servers[server].links++;
     move(link, LINK_CONNECTING);
@@ -339,7 +338,6 @@ struct link *link_take(struct proxy *proxy, struct upstream *upstream, uint32_t 
     struct link *link = &proxy->links[first];
     idle_remove(proxy, link);
     move(link, LINK_BUSY);
-    link->reused = 1;
     proxy->facts.reused++;
     return link;
 }

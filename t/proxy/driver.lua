@@ -166,6 +166,13 @@ function driver:run(done)
     return done
 end
 
+--- Turns for so long, by a timer of the engine.
+function driver:pass(ms)
+    local timer = lib.net_timer_start(self.net, ms, GUARD, 0)
+    assert(timer >= 0)
+    while self:turn() do end
+end
+
 function driver:facts()
     local facts = ffi.new("struct proxy_facts")
     lib.proxy_facts(self.proxy, facts)

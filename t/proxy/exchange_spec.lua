@@ -217,15 +217,15 @@ describe("limits of time", function()
         local x = d:run(d:begin(d:open("api", "127.0.0.1:" .. port), GET))
         assert.same({ "failed", 504 }, { x.ended, x.status })
         assert.equal(('upstream "api": connect 127.0.0.1:%d: no connection within 40 ms'):format(port), x.sentence)
-        full:close()
+        full:close() -- all of them now: collected in a forked origin they would close somebody else's descriptor
+        for _, one in ipairs(waiting) do one:close() end
     end)
 
     it("do not count while the client is slow with its content", function()
         local d = driver.new({ head_ms = 30 })
         local api = d:open("api", says(OK, true).address)
         local x = d:begin(api, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
-        local until_ms = tonumber(require "t.support.process".now() * 1000) + 100
-        d:run(function() return x.ended or require "t.support.process".now() * 1000 > until_ms or d:turn(0) == nil end)
+        d:pass(100)
         assert.is_nil(x.ended)
         d:send(x, "hi", true)
         assert.same({ "end", 200 }, { d:run(x).ended, x.status })
@@ -246,10 +246,8 @@ describe("limits of time", function()
         x.on_content = function(one)
             if one.pieces == 1 then c.proxy_read_pause(d.proxy, one.number) end
         end
-        local clock = require "t.support.process".now
         d:run(function() return x.pieces > 0 end)
-        local from = clock()
-        d:run(function() return clock() - from > 0.1 or d:turn(0) == nil end)
+        d:pass(100)
         assert.is_nil(x.ended)
         c.proxy_read_resume(d.proxy, x.number)
         assert(socket.connect(o.host, o.port)):close()
@@ -304,16 +302,38 @@ describe("connections", function()
         assert.same({ 2, 5, 2 }, { tonumber(d:facts().connects), tonumber(d:facts().reused), d:server(api).idle })
     end)
 
+    it("are used again after a response that ended while it was paused", function()
+        local body = ("x"):rep(10000) -- more than one lent buffer: the rest is on its way when the first is told
+        o = origin.start(function(script) script:serve(function() return "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n" .. body end) end)
+        d = driver.new()
+        local api = d:open("api", o.address)
+        local lib, paused = require "t.support.c".lib(), 0
+        for _ = 1, 5 do
+            local x = d:begin(api, GET)
+            x.on_content = function(one)
+                lib.proxy_read_pause(d.proxy, one.number)
+                paused = paused + 1
+            end
+            d:run(function()
+                if not x.ended and d:turn(0) then lib.proxy_read_resume(d.proxy, x.number) end
+                return x.ended
+            end)
+            assert.same({ "end", 10000 }, { x.ended, #x.content })
+        end
+        assert.is_true(paused >= 5)
+        assert.equal(1, tonumber(d:facts().connects))
+    end)
+
     it("are not kept beyond the number per server, nor beyond their time", function()
         o = origin.start(function(script) script:serve(function() return OK end) end)
-        d = driver.new({ idle_per_server = 2, idle_ms = 40 })
+        d = driver.new({ idle_per_server = 2, idle_ms = 60 })
         local api, all = d:open("api", o.address), {}
         for i = 1, 4 do all[i] = d:begin(api, GET) end
         for i = 1, 4 do d:run(all[i]) end
-        d:run(function() return d:server(api).connections == 2 end)
         assert.equal(2, d:server(api).idle)
-        d:run(function() return d:server(api).connections == 0 end)
+        d:pass(120)
         assert.same({ 0, 0 }, { d:server(api).idle, d:facts().idle })
+        d:run(function() return d:server(api).connections == 0 end)
     end)
 
     it("are not used again after Connection: close, extra bytes, or a message that ends with the connection", function()
@@ -339,7 +359,7 @@ describe("connections", function()
                 end
                 client:close()
             end)
-            d = driver.new()
+            d = driver.new({ idle_ms = 60000 })
             local api = d:open("api", o.address)
             d:run(d:begin(api, GET))
             assert.equal(1, d:server(api).idle)
