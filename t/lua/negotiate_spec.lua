@@ -31,6 +31,8 @@ describe("negotiate", function()
             { "", { "json" }, "json" },
             { "TEXT/HTML", { "json", "html" }, "html" },
             { 'text/html;a="x,y";q=0.1, application/json;q=0.2', { 'text/html;a="x,y"', "json" }, "json" },
+            { [[text/html;a="\",x";q=0.1, application/json;q=0.2]], { "html", "json" }, "json" },
+            { [[text/html;a="\",application/json,\""]], { "json" }, nil },
             { "application/json;q=0.001", { "json" }, "json" },
         }
         for _, case in ipairs(cases) do assert.equal(case[3], negotiate.accepts(case[1], case[2])) end
