@@ -1,5 +1,6 @@
---- Cookies (RFC 6265bis). In: the value of a Cookie field, or a name, a value and what the browser shall do with them; out: a table,
---- or the value of a Set-Cookie field. What a browser would drop or misread is refused here, with the reason.
+--- Cookies (RFC 6265bis). In: the value of a Cookie field, or a name, a value and what the browser shall do
+--- with them; out: a table, or the value of a Set-Cookie field. What a browser would drop or misread is refused
+--- here, with the reason.
 local units = require "moongate.units"
 
 local M = {}
@@ -26,8 +27,8 @@ local function trimmed(text, from, to)
     return sub(text, from, to)
 end
 
---- Reads "a=1; b=2". The first of several cookies with one name wins: browsers send the most specific path first. Values are not decoded;
---- pieces without a name are dropped.
+--- Reads "a=1; b=2". The first of several cookies with one name wins: browsers send the most specific path
+--- first. Values are not decoded; pieces without a name are dropped.
 ---@param text string
 ---@return table<string, string>
 function M.parse(text)
@@ -121,11 +122,21 @@ local function check_rules(name, cookie)
     end
 end
 
---- The value of a Set-Cookie field. Defaults: Path=/, HttpOnly, SameSite=Lax, Secure when the request came by https. To delete a cookie
---- set it to "" with `max_age = 0` and the path and domain it was set with.
+---@class moongate.CookieOptions
+---@field path? string "/"
+---@field domain? string
+---@field max_age? number|string seconds or "1h"
+---@field expires? number seconds since 1970
+---@field secure? boolean true when the request came by https
+---@field http_only? boolean true
+---@field same_site? "Strict"|"Lax"|"None"|false "Lax"
+---@field partitioned? boolean
+
+--- The value of a Set-Cookie field. Defaults: Path=/, HttpOnly, SameSite=Lax, Secure when the request came by
+--- https. To delete a cookie set it to "" with `max_age = 0` and the path and domain it was set with.
 ---@param name string
 ---@param value string
----@param options? { path?: string, domain?: string, max_age?: number|string, expires?: number, secure?: boolean, http_only?: boolean, same_site?: string|false, partitioned?: boolean } max_age: seconds or "1h"; expires: seconds since 1970
+---@param options? moongate.CookieOptions
 ---@param https? boolean the request came over TLS
 ---@return string? field_value
 ---@return string? message

@@ -1,6 +1,7 @@
---- The coroutine library as scripts see it: their coroutines may contain waits. A wait yields `await.WAIT` from wherever it happens; the
---- resume of a script's coroutine does not give that to the script but yields it on, towards the scheduler, and later hands the scheduler's
---- answer down again. In: the raw library; out: a table like it.
+--- The coroutine library as scripts see it: their coroutines may contain waits. A wait yields `await.WAIT` from
+--- wherever it happens; the resume of a script's coroutine does not give that to the script but yields it on,
+--- towards the scheduler, and later hands the scheduler's answer down again. In: the raw library; out: a table
+--- like it.
 local await = require "moongate.await"
 
 local M = {}
@@ -8,7 +9,8 @@ local M = {}
 local raw_create, raw_resume, raw_yield = coroutine.create, coroutine.resume, coroutine.yield
 local raw_running, raw_status, raw_yieldable = coroutine.running, coroutine.status, coroutine.isyieldable
 
---- The scripts' own coroutines; the values: true while one waits. Others (dispatchers, tasks) are not theirs to yield from.
+--- The scripts' own coroutines; the values: true while one waits. Others (dispatchers, tasks) are not theirs to
+--- yield from.
 local waiting = setmetatable({}, { __mode = "k" })
 
 local WAIT, CANCELLED = await.WAIT, await.CANCELLED
@@ -79,7 +81,8 @@ local function isyieldable()
     return co ~= nil and waiting[co] ~= nil and (not raw_yieldable or raw_yieldable())
 end
 
---- Turns the message of a wait inside a C function's callback into one that says what to do. Other values pass as they are.
+--- Turns the message of a wait inside a C function's callback into one that says what to do. Other values pass
+--- as they are.
 ---@param failure any an error value
 ---@return any
 function M.explain(failure)

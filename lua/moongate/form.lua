@@ -1,5 +1,5 @@
---- Forms: what `req:form()`, `req:parts()` and `req:inflated()` do. In: a request (its headers, text and chunks); out: fields and files, parts, or
---- inflated content. Failures are nil, message, status.
+--- Forms: what `req:form()`, `req:parts()` and `req:inflated()` do. In: a request (its headers, text and
+--- chunks); out: fields and files, parts, or inflated content. Failures are nil, message, status.
 local multipart = require "moongate.multipart"
 local negotiate = require "moongate.negotiate"
 local pieces = require "moongate.pieces"
@@ -45,11 +45,18 @@ local function keep_file(part, limit)
     return file, #content
 end
 
---- Collects a form's parts. Values of one name: the first, and all of them by query.all(). A part with a filename is a file: it is held in memory
---- as { name, filename, content_type, content, bytes }, or given to `on_file(part)`, whose result takes its place (nil, message, status fails the
---- form). A file input in which nothing was chosen is left out.
+---@class moongate.FormOptions
+---@field field? integer|string the longest field: "64k"
+---@field file? integer|string the longest file in memory: "1m"
+---@field total? integer|string all that is held in memory: "10m"
+---@field on_file? fun(part: moongate.Part): any, string?, integer?
+
+--- Collects a form's parts. Values of one name: the first, and all of them by query.all(). A part with a
+--- filename is a file: it is held in memory as { name, filename, content_type, content, bytes }, or given to
+--- `on_file(part)`, whose result takes its place (nil, message, status fails the form). A file input in which
+--- nothing was chosen is left out.
 ---@param next_part fun(): moongate.Part?, string?, integer?
----@param options? { field?: integer|string, file?: integer|string, total?: integer|string, on_file?: fun(part: moongate.Part): any } the longest field, the longest file, and all that is held in memory
+---@param options? moongate.FormOptions
 ---@return table<string, string>? fields
 ---@return table<string, any>|string files or message
 ---@return integer? status 413 beyond a limit
@@ -116,7 +123,8 @@ local function next_counted(stream)
     return piece
 end
 
---- A request's content without its Content-Encoding (gzip, deflate or none): an iterator; or nil, message, 415 for another coding.
+--- A request's content without its Content-Encoding (gzip, deflate or none): an iterator; or nil, message, 415
+--- for another coding.
 ---@param req table
 ---@param limit? integer|string bytes of inflated content; 10 MiB
 function M.inflated(req, limit)

@@ -1,4 +1,5 @@
---- Text for HTML pages. In: any value; out: text that is data, never markup, in element content and in quoted attributes.
+--- Text for HTML pages. In: any value; out: text that is data, never markup, in element content and in quoted
+--- attributes.
 local M = {}
 
 local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }

@@ -1,5 +1,5 @@
---- Compressed content inflated as it arrives. In: an iterator of chunks; out: an iterator of pieces of at most 64 KiB. The limit counts what comes
---- out, so that a small body cannot become a large one unasked.
+--- Compressed content inflated as it arrives. In: an iterator of chunks; out: an iterator of pieces of at most
+--- 64 KiB. The limit counts what comes out, so that a small body cannot become a large one unasked.
 local ffi = require "ffi"
 local abi = require "moongate.abi"
 local pieces = require "moongate.pieces"
@@ -55,8 +55,9 @@ local function next_piece(stream)
     end
 end
 
---- An iterator over the inflated content: `for piece in reader(…) do`, or called by hand: piece; nil at the end; nil, message, status (400 for bad,
---- truncated or trailing data, 413 beyond the limit, or the source's own).
+--- An iterator over the inflated content: `for piece in reader(…) do`, or called by hand: piece; nil at the
+--- end; nil, message, status (400 for bad, truncated or trailing data, 413 beyond the limit, or the source's
+--- own).
 ---@param next_chunk fun(): string?, string?, integer?
 ---@param limit integer bytes of inflated content
 ---@param is_raw? boolean raw deflate; otherwise gzip or zlib, told by the head

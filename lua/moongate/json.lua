@@ -1,8 +1,10 @@
---- JSON (RFC 8259). In: Lua values, or text; out: text, or Lua values; nil, a sentence and a status on failure, never a raise.
+--- JSON (RFC 8259). In: Lua values, or text; out: text, or Lua values; nil, a sentence and a status on failure,
+--- never a raise.
 ---
---- Decoding is lua-cjson's. Encoding is our own: that library writes numbers with 14 digits (which changes identifiers above 10^14) and
---- cannot write an empty array. It runs in a coroutine of its own, so that its recursion is never recorded into the trace of whoever
---- answers with JSON; it calls no metamethod, so that no code of the user runs inside.
+--- Decoding is lua-cjson's. Encoding is our own: that library writes numbers with 14 digits (which changes
+--- identifiers above 10^14) and cannot write an empty array. It runs in a coroutine of its own, so that its
+--- recursion is never recorded into the trace of whoever answers with JSON; it calls no metamethod, so that no
+--- code of the user runs inside.
 local cjson = require "cjson"
 local buffer = require "string.buffer"
 local units = require "moongate.units"
@@ -22,7 +24,8 @@ local null = M.null
 
 local ARRAY = { __name = "json.array" }
 
---- Marks a table as an array, so that it is written as [] when it is empty and has nulls where it has holes (up to `n` if it has that field).
+--- Marks a table as an array, so that it is written as [] when it is empty and has nulls where it has holes (up
+--- to `n` if it has that field).
 ---@param list? table
 ---@return table list the same table
 function M.array(list)
@@ -44,7 +47,8 @@ local function put_string(out, text)
     out:put('"', text, '"')
 end
 
---- `"name":` for the names met before. Names are few and come again and again; bounded, because a client may choose them.
+--- `"name":` for the names met before. Names are few and come again and again; bounded, because a client may
+--- choose them.
 local labels, label_count = {}, 0
 
 local function put_label(out, name)
@@ -67,7 +71,8 @@ local function put_number(out, value)
     end
 end
 
---- Whether the table is an array, and up to where; nil and the reason when it could be neither array nor object without losing something.
+--- Whether the table is an array, and up to where; nil and the reason when it could be neither array nor object
+--- without losing something.
 local function length_of(list)
     if getmetatable(list) == ARRAY then
         local n = rawget(list, "n")
@@ -187,8 +192,9 @@ local function path_to_problem(value, depth)
     return ""
 end
 
---- JSON text of a value. Tables with the keys 1..n are arrays (small holes are null), all others are objects; an empty table is `{}` unless marked
---- with array(). Numbers keep their exact value. Strings are taken to be UTF-8 and written as they are. Order of names: any.
+--- JSON text of a value. Tables with the keys 1..n are arrays (small holes are null), all others are objects;
+--- an empty table is `{}` unless marked with array(). Numbers keep their exact value. Strings are taken to be
+--- UTF-8 and written as they are. Order of names: any.
 ---@param value any
 ---@return string? text
 ---@return string? message
@@ -209,8 +215,9 @@ local FOUND = {
     T_NUMBER = "a number", T_BOOLEAN = "a boolean", T_NULL = "null", T_COLON = ":", T_COMMA = ",",
 }
 
---- The value of JSON text. null is json.null; objects and arrays are plain tables (an empty array reads as an empty table). Of
---- duplicate names the last wins. More lenient than the RFC in two points: raw control characters in strings, and "1." for 1.
+--- The value of JSON text. null is json.null; objects and arrays are plain tables (an empty array reads as an
+--- empty table). Of duplicate names the last wins. More lenient than the RFC in two points: raw control
+--- characters in strings, and "1." for 1.
 ---@param text string
 ---@return any value
 ---@return string? message

@@ -1,6 +1,7 @@
---- multipart/form-data as it arrives (RFC 7578 over RFC 2046 §5.1). In: an iterator of chunks, cut anywhere; out: an iterator of parts, each with
---- an iterator of its content. It holds at most one chunk and the length of a boundary, whatever the size of a part. Strict: what
---- different readers might read differently is refused with 400.
+--- multipart/form-data as it arrives (RFC 7578 over RFC 2046 §5.1). In: an iterator of chunks, cut anywhere;
+--- out: an iterator of parts, each with an iterator of its content. It holds at most one chunk and the length
+--- of a boundary, whatever the size of a part. Strict: what different readers might read differently is refused
+--- with 400.
 local negotiate = require "moongate.negotiate"
 local pieces = require "moongate.pieces"
 local units = require "moongate.units"
@@ -68,7 +69,8 @@ local function held_from(buffer, at, delimiter)
     end
 end
 
---- Content up to the next delimiter: a piece that is not empty; nil at the delimiter, or after a failure with its message and status.
+--- Content up to the next delimiter: a piece that is not empty; nil at the delimiter, or after a failure with
+--- its message and status.
 local function next_content(reader)
     while reader.state == CONTENT or reader.state == PREAMBLE do
         local buffer, at, delimiter = reader.buffer, reader.at, reader.delimiter
@@ -99,7 +101,8 @@ local function skip_epilogue(reader)
     return nil
 end
 
---- Takes the text up to the empty line behind the delimiter: the head, without its last CRLF CRLF; "" when there are no fields.
+--- Takes the text up to the empty line behind the delimiter: the head, without its last CRLF CRLF; "" when
+--- there are no fields.
 local function take_head(reader)
     while true do
         local buffer, at = reader.buffer, reader.at
@@ -140,7 +143,8 @@ local function parse_fields(head)
     return fields
 end
 
---- One quoted value: only `\"` is an escape, because old browsers send paths with plain backslashes. The value and where it ends.
+--- One quoted value: only `\"` is an escape, because old browsers send paths with plain backslashes. The value
+--- and where it ends.
 local function quoted(text, at)
     local from = at
     while true do
@@ -231,7 +235,8 @@ local function new_part(reader, head)
         headers = fields, _reader = reader, _done = false,
     }, Part)
     reader.part, reader.state = part, CONTENT
-    -- The CRLF that ends the head may be the delimiter's too, of a part without content: look from there, but it is not content.
+    -- The CRLF that ends the head may be the delimiter's too, of a part without content: look from there, but
+    -- it is not content.
     reader.at, reader.lead = reader.at - 2, 2
     return part
 end
@@ -255,7 +260,8 @@ local function next_part(reader)
     return new_part(reader, head)
 end
 
---- The parts one after the other: `for part in multipart.parts(chunks, boundary) do … end`. Asking for the next skips what is left of one.
+--- The parts one after the other: `for part in multipart.parts(chunks, boundary) do … end`. Asking for the next
+--- skips what is left of one.
 ---@param next_chunk fun(): string?, string?, integer? nil: the end; nil, message, status: a failure, which is passed on
 ---@param boundary string as boundary() gives it
 ---@return fun(...): moongate.Part?, string?, integer?

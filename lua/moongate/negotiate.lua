@@ -1,5 +1,6 @@
---- Media types and what a client accepts (RFC 9110 §8.3.1, §12.5). In: field values as they came; out: parsed types, or which of the
---- offers the client likes best. A malformed member of a list is ignored, the rest counts.
+--- Media types and what a client accepts (RFC 9110 §8.3.1, §12.5). In: field values as they came; out: parsed
+--- types, or which of the offers the client likes best. A malformed member of a list is ignored, the rest
+--- counts.
 local M = {}
 
 local TOKEN = "[%w!#$%%&'*+%-.^_`|~]+"
@@ -181,8 +182,9 @@ function M.accepts(accept, offers)
     return best
 end
 
---- Which of the offered codings the Accept-Encoding value likes best; of equals, the one offered first. "identity" is acceptable unless it
---- is excluded by name or by "*" (RFC 9110 §12.5.3), and chosen only when nothing that was offered is liked as much.
+--- Which of the offered codings the Accept-Encoding value likes best; of equals, the one offered first.
+--- "identity" is acceptable unless it is excluded by name or by "*" (RFC 9110 §12.5.3), and chosen only when
+--- nothing that was offered is liked as much.
 ---@param accept_encoding string?
 ---@param offers string[] such as { "zstd", "br", "gzip" }
 ---@return string? coding one of the offers or "identity"; nil: nothing is acceptable

@@ -1,5 +1,6 @@
---- Iterators over content that may fail in the middle. In a `for` loop, which would take a failure for the end, the failure is raised as an answer
---- ({ status, message }, like mg.raise); called by hand, without arguments, they return nil, message, status.
+--- Iterators over content that may fail in the middle. In a `for` loop, which would take a failure for the end,
+--- the failure is raised as an answer ({ status, message }, like mg.raise); called by hand, without arguments,
+--- they return nil, message, status.
 local M = {}
 
 local select, error = select, error

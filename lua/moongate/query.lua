@@ -1,5 +1,6 @@
---- Query strings and urlencoded bodies (WHATWG URL §5, RFC 3986). In: text as it came; out: a plain table from name to the first value
---- of that name. Later values of the same name are kept aside, in the table's metatable, for `all`: so no name is reserved.
+--- Query strings and urlencoded bodies (WHATWG URL §5, RFC 3986). In: text as it came; out: a plain table from
+--- name to the first value of that name. Later values of the same name are kept aside, in the table's
+--- metatable, for `all`: so no name is reserved.
 local units = require "moongate.units"
 
 local M = {}

@@ -1,5 +1,6 @@
---- Content into a file, piece by piece, without blocking the worker. In: a path and an iterator of pieces; out: the bytes written. The file appears
---- under its name when it is whole: until then, and after a failure or a cancellation, there is at most a file beside it that is removed.
+--- Content into a file, piece by piece, without blocking the worker. In: a path and an iterator of pieces; out:
+--- the bytes written. The file appears under its name when it is whole: until then, and after a failure or a
+--- cancellation, there is at most a file beside it that is removed.
 local ffi = require "ffi"
 local abi = require "moongate.abi"
 local await = require "moongate.await"
@@ -23,7 +24,8 @@ local function discard(job)
     os.remove(job.unfinished)
 end
 
---- A task of its own: the kernel reads `piece` while it waits, so it must live on when whoever asked for this is cancelled.
+--- A task of its own: the kernel reads `piece` while it waits, so it must live on when whoever asked for this
+--- is cancelled.
 local function write_piece(job, piece)
     local from = 1
     while from <= #piece do

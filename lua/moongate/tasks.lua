@@ -1,9 +1,11 @@
---- Waiting together: sleeping, tasks of one's own, several at once, time limits, timers. In: functions and durations; out: what the
---- functions returned. Everything here is made of await's tokens; nothing here yields by itself.
+--- Waiting together: sleeping, tasks of one's own, several at once, time limits, timers. In: functions and
+--- durations; out: what the functions returned. Everything here is made of await's tokens; nothing here yields
+--- by itself.
 ---
---- Failures: a function that *returns* `nil, message` has failed, and all/any/race/timeout return that. One that *raises* has an error in
---- it: that is raised again in whoever waits for it, after its traceback was logged. Whoever is cancelled while it waits cancels the tasks it waits
---- for in all, any, race and timeout; a task made by spawn, after and every lives on its own.
+--- Failures: a function that *returns* `nil, message` has failed, and all/any/race/timeout return that. One
+--- that *raises* has an error in it: that is raised again in whoever waits for it, after its traceback was
+--- logged. Whoever is cancelled while it waits cancels the tasks it waits for in all, any, race and timeout; a
+--- task made by spawn, after and every lives on its own.
 local abi = require "moongate.abi"
 local await = require "moongate.await"
 local caller = require "moongate.caller"
@@ -113,8 +115,8 @@ local function results_of(handle)
     return unpack(handle.results, 1, handle.results.n)
 end
 
---- Waits for the end of the task. What its function returned; or nil, message, code when it raised (code "error", or the status given to
---- mg.raise) or was cancelled (code "cancelled").
+--- Waits for the end of the task. What its function returned; or nil, message, code when it raised (code
+--- "error", or the status given to mg.raise) or was cancelled (code "cancelled").
 function Handle:join()
     if not self.ended then
         self.joiners = self.joiners or {}
@@ -133,8 +135,8 @@ function Handle:cancel()
     await.cancel(self.task)
 end
 
---- Runs fn(…) beside the running task, beginning later in this turn. An error in it is logged, with where it was spawned, unless someone is
---- waiting in join().
+--- Runs fn(…) beside the running task, beginning later in this turn. An error in it is logged, with where it
+--- was spawned, unless someone is waiting in join().
 ---@param fn function
 ---@return moongate.TaskHandle
 function M.spawn(fn, ...)
@@ -182,8 +184,9 @@ local function all_ended(group, handle)
     if has_failed(handle) or group.left == 0 then decide(group, handle) end
 end
 
---- Runs all of them at once. `mg.all(f, g)` returns the first result of each, in order; `mg.all { f, g }` returns these as a list (with `n`). The
---- first failure cancels the others and is returned (nil, message, code) or raised again.
+--- Runs all of them at once. `mg.all(f, g)` returns the first result of each, in order; `mg.all { f, g }`
+--- returns these as a list (with `n`). The first failure cancels the others and is returned (nil, message,
+--- code) or raised again.
 ---@return any ...
 function M.all(first, ...)
     local functions, is_list = functions_of("mg.all", first, ...)
@@ -201,7 +204,8 @@ local function any_ended(group, handle)
     if not has_failed(handle) or group.left == 0 then decide(group, handle) end
 end
 
---- Runs all of them at once; the results of the first that succeeds, the others are cancelled. When all fail: the last failure.
+--- Runs all of them at once; the results of the first that succeeds, the others are cancelled. When all fail:
+--- the last failure.
 ---@return any ...
 function M.any(first, ...)
     local functions = functions_of("mg.any", first, ...)
@@ -288,9 +292,10 @@ local function run_every(ms, fn, where)
     end
 end
 
---- Runs fn() again and again at that distance, the first time after it. It never overlaps itself: while it runs longer, beats are left out, and
---- the rhythm stays that of the first (each timer fires within a millisecond or the turn's length after its beat; that does not add up). An error
---- in it is logged and the next beat comes as ever. Cancel the handle to stop.
+--- Runs fn() again and again at that distance, the first time after it. It never overlaps itself: while it runs
+--- longer, beats are left out, and the rhythm stays that of the first (each timer fires within a millisecond or
+--- the turn's length after its beat; that does not add up). An error in it is logged and the next beat comes as
+--- ever. Cancel the handle to stop.
 ---@param duration number|string above 0
 ---@param fn function
 ---@return moongate.TaskHandle

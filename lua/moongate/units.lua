@@ -17,7 +17,8 @@ local function is_amount(value)
     return type(value) == "number" and value >= 0 and value < math.huge
 end
 
---- Digits with an optional fraction, then a unit: `1.5s`. Nothing else that tonumber() would take (hexadecimal, exponents).
+--- Digits with an optional fraction, then a unit: `1.5s`. Nothing else that tonumber() would take (hexadecimal,
+--- exponents).
 local function split(text)
     local digits, unit = text:match("^%s*(%d+%.?%d*)%s*(%a*)%s*$")
     return tonumber(digits), unit
@@ -38,8 +39,8 @@ function M.duration(value)
     return nil, 'expected a duration such as "300ms", "10s" or a number of seconds, got ' .. shown(value)
 end
 
---- A size in bytes, a whole number. A number counts bytes; units are k, m, g and t (1,024-based), any case, a "b" or "ib" after
---- them is allowed: "16k", "16kb" and "16KiB" are the same.
+--- A size in bytes, a whole number. A number counts bytes; units are k, m, g and t (1,024-based), any case, a
+--- "b" or "ib" after them is allowed: "16k", "16kb" and "16KiB" are the same.
 ---@param value number|string
 ---@return number? bytes
 ---@return string? message
@@ -77,7 +78,8 @@ function M.show_size(bytes)
     return ("%d"):format(bytes)
 end
 
---- A number as the shortest decimal text that reads back as the same number: `2^53` is "9007199254740992", `0.1` is "0.1".
+--- A number as the shortest decimal text that reads back as the same number: `2^53` is "9007199254740992",
+--- `0.1` is "0.1".
 ---@param value number finite
 ---@return string
 function M.show_number(value)

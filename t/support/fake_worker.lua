@@ -1,5 +1,6 @@
---- A worker without C, for specs of what waits: the real await and loop over a clock that moves only when every task waits, and
---- then straight to the next timer. `local worker = fake_worker.install()` before requiring a module that waits.
+--- A worker without C, for specs of what waits: the real await and loop over a clock that moves only when every
+--- task waits, and then straight to the next timer. `local worker = fake_worker.install()` before requiring a
+--- module that waits.
 local M = {}
 
 local C = { MG_LOG_DEBUG = 0, MG_LOG_INFO = 1, MG_LOG_WARN = 2, MG_LOG_ERROR = 3 }
