@@ -21,8 +21,8 @@ local function result_lines(one)
     local base, ours = find(one.results, one.base), find(one.results, "moongate")
     local measure = one.rates and "rate" or "cpu_us"
     for _, r in ipairs(one.results) do
-        lines[#lines + 1] = ("  %-12s %12s %15.3f %9d %9s %13s %11s %9.0f %7.0f%s"):format(r.label, thousands(r.rate), r.cpu_us, r.p50_us,
-            r.p99_us > 0 and r.p99_us or "-", ratio(r[measure], base and base[measure]), ratio(r[measure], ours and ours[measure]),
+        lines[#lines + 1] = ("  %-12s %12s %15.3f %9.0f %9s %13s %11s %9.0f %7.0f%s"):format(r.label, thousands(r.rate), r.cpu_us, r.p50_us,
+            r.p99_us > 0 and ("%.0f"):format(r.p99_us) or "-", ratio(r[measure], base and base[measure]), ratio(r[measure], ours and ours[measure]),
             r.server_share * 100, r.load_share * 100, r.errors > 0 and ("  %d ERRORS"):format(r.errors) or "")
     end
     return lines

@@ -100,7 +100,7 @@ local function many_routes(options)
                 paths[at] = ("/section%d/page%d/%d"):format(number % 100, number, at)
             end
             local one = servers.start("moongate", { app = "routes", routes = count, cpu = options.cpu })
-            entries[#entries + 1] = { label = ("%d routes"):format(count), server = one }
+            entries[#entries + 1] = { label = count == 1 and "1 route" or ("%d routes"):format(count), server = one }
             load.check(one, paths[1], "1")
             entries[#entries].load = { cpu = options.load_cpu, connections = 64, depth = 16, paths = paths }
         end
@@ -108,7 +108,7 @@ local function many_routes(options)
     end, debug.traceback)
     stop_all(entries)
     if not ok then error(results, 0) end
-    return { { title = "many routes, 16 pipelined over all of them", results = results, base = "1 routes" } }
+    return { { title = "many routes, 16 pipelined over all of them", results = results, base = "1 route" } }
 end
 
 local function idle_memory(options)
