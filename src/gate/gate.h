@@ -196,6 +196,8 @@ static inline bool request_is_first(const struct mg_worker *w, const struct requ
 
 /* reply.c: answers */
 int reply_whole(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, const char *body, uint32_t bytes);
+/* `length` -1: unknown; LENGTH_UNSAID: there is no content and nothing is said of its length (a HEAD or 304 passed on). */
+enum { LENGTH_UNKNOWN = -1, LENGTH_UNSAID = -2 };
 int reply_begin(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, double length);
 int reply_write(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count);
 int reply_end(struct mg_worker *w, struct request *r, bool abort);
@@ -230,7 +232,8 @@ void access_line(struct mg_worker *w, const struct request *r);
 
 /* side.c: proxy and file */
 struct side *side_new(struct mg_worker *w);
-void side_free(struct side *side);
+void side_stop(struct side *side); /* before the engine is freed */
+void side_free(struct side *side); /* after */
 void side_net_event(struct mg_worker *w, const struct net_event *event);
 bool side_step(struct mg_worker *w); /* moves on what the side rooms have ready; true: there was something */
 void side_content_arrived(struct mg_worker *w, struct request *r);

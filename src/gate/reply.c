@@ -308,7 +308,7 @@ int reply_begin(struct mg_worker *w, struct request *r, uint32_t status, uint32_
     }
     struct http_reply reply;
     prepare(w, r, status, content, &reply);
-    if (has_no_content(status))
+    if (has_no_content(status) || length == LENGTH_UNSAID)
         r->framing = FRAMING_NONE;
     else if (length >= 0)
         r->framing = FRAMING_LENGTH;

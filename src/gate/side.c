@@ -26,11 +26,18 @@ struct side *side_new(struct mg_worker *w)
     return NULL;
 }
 
-/* The engine is free already: it has given up the buffers. */
-void side_free(struct side *side)
+/* Upstream connections are the engine's to close: before it is freed. */
+void side_stop(struct side *side)
 {
     if (side->proxy)
         proxy_free(side->proxy);
+    side->proxy = NULL;
+}
+
+/* After the engine: it has given up the buffers that files were being read into. */
+void side_free(struct side *side)
+{
+    side_stop(side);
     if (side->files)
         file_reader_free(side->files);
     for (int i = 0; i < ROOTS_MAX; i++)

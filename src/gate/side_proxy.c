@@ -125,9 +125,8 @@ static void on_head(struct mg_worker *w, struct request *r, const struct proxy_e
         return;
     }
     double length = announced(event);
-    bool bare = event->body_kind == BODY_NONE;
-    if (bare && length < 0)
-        length = 0;
+    if (event->body_kind == BODY_NONE && length < 0)
+        length = r->head_only || event->status == 304 ? LENGTH_UNSAID : 0;
     reply_begin(w, r, event->status, MG_CONTENT_NONE, length);
 }
 

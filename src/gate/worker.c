@@ -128,6 +128,8 @@ int worker_use_routes(struct mg_worker *w, const struct route_builder *builder, 
 
 void worker_free(struct mg_worker *w)
 {
+    if (w->side)
+        side_stop(w->side);
     net_free(w->net);
     if (w->side)
         side_free(w->side);

@@ -14,7 +14,6 @@ pkg-config|pkgconf    finds the libraries
 libluajit2-5.1-dev|libluajit-5.1-dev  LuaJIT, which runs the handlers
 liburing-dev          io_uring, which moves the bytes
 lua-cjson-dev         JSON for Lua
-libc-ares-dev         names to addresses without waiting
 zlib1g-dev            compressed bodies'
 test_needs='
 luajit2|luajit        runs the specs
