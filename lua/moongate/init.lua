@@ -8,6 +8,14 @@ local response = require "moongate.response"
 local tasks = require "moongate.tasks"
 local upstream = require "moongate.upstream"
 
+--- What begins a task keeps the running request's object from being used for another request.
+local function sharing(fn)
+    return function(...)
+        request.share()
+        return fn(...)
+    end
+end
+
 local mg = {
     app = app.new,
     upstream = upstream.new,
@@ -19,8 +27,8 @@ local mg = {
     proxy = descriptor.proxy,
 
     -- waiting
-    sleep = tasks.sleep, spawn = tasks.spawn, all = tasks.all, any = tasks.any, race = tasks.race, timeout = tasks.timeout,
-    after = tasks.after, every = tasks.every,
+    sleep = tasks.sleep, spawn = sharing(tasks.spawn), all = sharing(tasks.all), any = sharing(tasks.any), race = sharing(tasks.race),
+    timeout = sharing(tasks.timeout), after = sharing(tasks.after), every = sharing(tasks.every),
 
     -- values
     array = json.array, null = json.null,

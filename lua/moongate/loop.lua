@@ -6,6 +6,7 @@ local await = require "moongate.await"
 local M = {}
 
 local C = abi.C
+local explain = require("moongate.coroutines").explain
 local create, resume, status = coroutine.create, coroutine.resume, coroutine.status
 
 --- What a dispatcher yields when it steps aside.
@@ -81,7 +82,8 @@ local function came_back(task, ok, what)
     if not ok then
         local slot = abi.border.current
         await.forget(task)
-        local err, traceback = what, debug.traceback(task.co, tostring(what))
+        local err = explain(what)
+        local traceback = debug.traceback(task.co, tostring(err))
         if slot < 0 then error("the dispatcher failed outside of a request: " .. traceback, 0) end
         M.run_job(function() on_error(slot, err, traceback) end, slot)
     elseif what == ASIDE then
@@ -114,6 +116,7 @@ local function step(task, job)
     end
     await.enter(nil)
     if not ok then
+        what = explain(what)
         local traceback = what ~= await.CANCELLED and debug.traceback(task.co, tostring(what)) or nil
         task.traceback = traceback
         finish_task(task, false, what)

@@ -3,6 +3,7 @@
 local ffi = require "ffi"
 local abi = require "moongate.abi"
 local await = require "moongate.await"
+local pieces = require "moongate.pieces"
 local query = require "moongate.query"
 local cookies = require "moongate.cookies"
 
@@ -220,7 +221,7 @@ end
 ---@return fun(): string?, string?, integer?
 function Request:chunks()
     begin_reading(self, "chunks")
-    return function() return next_piece(self) end
+    return pieces.iterator(next_piece, self)
 end
 
 local string_buffer = require "string.buffer"
@@ -279,37 +280,7 @@ end
 ---@param path string
 function Request:save(path)
     begin_reading(self, "save")
-    return M.save(path, function() return next_piece(self) end)
-end
-
---- Writes what an iterator gives to a file without blocking the worker.
-function M.save(path, pieces)
-    local fd = C.mg_file_open(path, 1)
-    if fd < 0 then return abi.failed(fd, path) end
-    local offset = 0
-    local piece, message, status = pieces()
-    while piece do
-        local done = 0
-        while done < #piece do
-            local token = await.token()
-            local part = done == 0 and piece or piece:sub(done + 1)
-            local rc = C.mg_file_write(abi.worker, fd, part, #part, offset, token)
-            if rc == 0 then rc = await.wait() end
-            if rc <= 0 then
-                C.mg_file_close(fd)
-                os.remove(path)
-                return abi.failed(rc == 0 and -28 or rc, path)
-            end
-            done, offset = done + rc, offset + rc
-        end
-        piece, message, status = pieces()
-    end
-    C.mg_file_close(fd)
-    if status then
-        os.remove(path)
-        return nil, message, status
-    end
-    return offset
+    return require("moongate.spool").write(path, pieces.iterator(next_piece, self))
 end
 
 --- ---- other ----
@@ -369,6 +340,15 @@ function M.reset(req)
     rawset(req, "_hooks", false)
     rawset(req, "_held", false)
     rawset(req, "_used", false)
+end
+
+--- A task that may outlive the request that runs now is begun: that request's object will not be used for another.
+function M.share()
+    local req = M.running()
+    if req then
+        rawset(req, "_used", true)
+        rawset(req, "_shared", true)
+    end
 end
 
 --- The object of the request that runs now, or nil.

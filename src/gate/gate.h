@@ -174,11 +174,6 @@ void client_update_drain(struct mg_worker *w, uint32_t conn);
 void client_lost(struct mg_worker *w, uint32_t conn);
 int kept_append(struct mg_worker *w, struct client *client, const char *bytes, uint32_t count);
 void kept_drop(struct mg_worker *w, struct client *client);
-static inline uint32_t kept_count(const struct client *client)
-{
-    return client->kept ? client->kept->end - client->kept->begin : 0;
-}
-
 /* request.c: slots */
 struct request *request_new(struct mg_worker *w, uint32_t conn); /* NULL: all in use */
 void request_list(struct mg_worker *w, struct request *r);
@@ -189,10 +184,6 @@ void request_told(struct mg_worker *w, struct request *r, int32_t sent);
 void request_park(struct mg_worker *w, struct request *r);
 void request_route(struct mg_worker *w, struct request *r, uint32_t skip);
 int request_path(struct request *r);
-static inline bool request_is_first(const struct mg_worker *w, const struct request *r)
-{
-    return r->pub.conn != NONE && w->clients[r->pub.conn].first == r->pub.slot;
-}
 
 /* reply.c: answers */
 int reply_whole(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, const char *body, uint32_t bytes);
@@ -245,3 +236,5 @@ int side_upstream_open(struct mg_worker *w, struct slice name, struct slice serv
 void side_upstream_close(struct mg_worker *w, int upstream);
 int side_reply_file(struct mg_worker *w, struct request *r, int root, struct slice path, struct slice content_type);
 int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target);
+
+#include "gate/gate.inl.h"

@@ -136,10 +136,6 @@ int uring_open(struct net *net, char *ret_message, uint32_t message_bytes);
 struct io_uring_sqe *uring_sqe(struct net *net, uint64_t tag, uint32_t scratch, void **ret_scratch);
 int uring_enter(struct net *net, unsigned wait, int64_t timeout_ms);
 void uring_cancel(struct net *net, uint64_t tag);
-static inline uint64_t uring_tag(enum op op, uint32_t generation, uint32_t slot)
-{
-    return (uint64_t)op << 56 | (uint64_t)(generation & GENERATION_MASK) << 32 | slot;
-}
 
 /* buffers.c */
 int lent_init(struct net *net);
@@ -165,3 +161,5 @@ void conn_release(struct net *net, uint32_t index);
 void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags);
 void listen_update(struct net *net);
 void watch_ready(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags);
+
+#include "net/internal.inl.h"

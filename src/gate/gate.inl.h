@@ -1,0 +1,12 @@
+/* Small questions that are asked for every request. Part of gate.h. */
+#pragma once
+
+static inline uint32_t kept_count(const struct client *client)
+{
+    return client->kept ? client->kept->end - client->kept->begin : 0;
+}
+
+static inline bool request_is_first(const struct mg_worker *w, const struct request *r)
+{
+    return r->pub.conn != NONE && w->clients[r->pub.conn].first == r->pub.slot;
+}
