@@ -13,11 +13,10 @@
 #include "proc/plan.h"
 #include "proc/shm.h"
 
-/*               fork              READY             stop             ENDED, limit        limit
- *   NONE ─────▶ STARTING ───────▶ SERVING ───────▶ DRAINING ───────▶ ENDING ───────────▶ KILLED
- *    ▲             │ ended          │ ended           │ ended           │                    │
- *    │             ▼                ▼                 ▼                 ▼                    ▼
- *    └─────────  RESTING (a replacement is due later), or NONE while the instance stops ◀─────┘        */
+/*          fork            READY            stop            ENDED, limit       limit
+ *   NONE ───────▶ STARTING ─────▶ SERVING ─────▶ DRAINING ─────────────▶ ENDING ─────▶ KILLED
+ *
+ * From each of them, when the process has ended: RESTING (a replacement is due later) or, when the instance stops, NONE. */
 enum worker_state {
     WORKER_NONE,
     WORKER_STARTING,
@@ -60,6 +59,7 @@ struct master {
     enum master_state state;
     bool once_done;  /* worker 1 has been ready: the once-per-instance hooks have run */
     bool waiting;    /* for a port: said so */
+    bool told;       /* why the start fails */
     int signals;
     int exit_code;
     int64_t now_ms, started_ms, stopping_ms;
@@ -87,7 +87,8 @@ bool supervise_none_left(const struct master *master);
 
 /* ---- worker.c ---- */
 /* The life of a worker's process: closes what is the master's, then runs vm_worker(). */
-void worker_main(const struct master *master, const struct worker *worker, int control, pid_t parent) __attribute__((noreturn));
+void worker_main(const struct master *master, const struct worker *worker, int control, pid_t parent)
+    __attribute__((noreturn));
 
 /* ---- status.c ---- */
 const char *master_state_name(enum master_state state);

@@ -83,6 +83,14 @@ static void start_failed(struct master *master, int code)
     supervise_stop(master, true);
 }
 
+/* Why the instance cannot start, for the one who started it: the first reason is enough. */
+static void tell_user(struct master *master, const struct worker *worker, const char *why)
+{
+    if (!master->told)
+        fprintf(stderr, "moongate: worker %u: %s\n", worker->number + 1, why);
+    master->told = true;
+}
+
 /* Forks a worker's process. 0 or -errno. */
 static int worker_fork(struct master *master, struct worker *worker)
 {
@@ -125,7 +133,7 @@ static void worker_start(struct master *master, struct worker *worker)
     if (!failed) {
         worker_become(master, worker, WORKER_STARTING, proc_limits.start_ms);
     } else if (master->state == MASTER_STARTING) {
-        fprintf(stderr, "moongate: worker %u: cannot start a process: %s\n", worker->number + 1, strerror(-failed));
+        tell_user(master, worker, strerror(-failed));
         start_failed(master, EXIT_SYSTEM);
     } else {
         logs_say(&master->logs, LOG_LEVEL_ERROR, "worker %u: cannot start a process: %s", worker->number + 1, strerror(-failed));
@@ -161,8 +169,8 @@ static void worker_failed(struct master *master, struct worker *worker, const ch
         return;
     worker->failed = true;
     if (master->state == MASTER_STARTING)
-        fprintf(stderr, "moongate: worker %u: %s\n", worker->number + 1, text);
-    else
+        tell_user(master, worker, text);
+    else if (master->state != MASTER_STOPPING)
         logs_say(&master->logs, LOG_LEVEL_ERROR, "worker %u (pid %d): cannot start: %s", worker->number + 1, worker->pid, text);
     if (worker->state == WORKER_STARTING)
         worker->due_ms = master->now_ms + proc_limits.grace_ms; /* to end by itself, which gives the exit code */
@@ -256,11 +264,11 @@ static void replace(struct master *master, struct worker *worker, int status)
 
 static void never_started(struct master *master, struct worker *worker, int status)
 {
-    char how[64];
+    char how[64], why[96];
     bool has_code = worker->failed && WIFEXITED(status) && WEXITSTATUS(status);
     describe_end(status, how, sizeof how);
-    if (!worker->failed)
-        fprintf(stderr, "moongate: worker %u: %s before it was ready\n", worker->number + 1, how);
+    snprintf(why, sizeof why, "%s before it was ready", how);
+    tell_user(master, worker, why);
     worker_become(master, worker, WORKER_NONE, -1);
     start_failed(master, has_code ? WEXITSTATUS(status) : EXIT_WORKER);
 }

@@ -1,7 +1,8 @@
 /* A stand-in for Lua, for the specs of the processes: behind abi/vm.h, but told what to do by the "config", a text of lines. Lines
  * are plan lines (abi/vm.h), or "fake WHAT", which say how loading and workers misbehave:
  *
- *   fake plan-hang | plan-crash | plan-partial | plan-problem | plan-exec
+ *   fake plan-hang | plan-crash | plan-partial | plan-problem TEXT
+ *   fake plan-exec PATH            leaves a process behind and writes its pid to the file
  *   fake fail CODE TEXT            each worker says CONTROL_FAILED and ends with CODE
  *   fake fail-slot N CODE TEXT     only worker N (from 0) does
  *   fake die-unready               ends before it says anything
@@ -11,7 +12,8 @@
  *   fake deaf                      does not hear its master at all once it serves
  *   fake crash-if PATH             crashes at once whenever the file is there
  *
- * A worker answers HTTP/1.0 requests: /pid, /number, /first, /descriptors, /options, /signals; it obeys /crash, /exit, /spin, /hold. */
+ * A worker answers HTTP/1.0 requests: /pid, /number, /first, /descriptors, /options, /signals; it obeys /crash, /exit, /spin,
+ * /hang-up (closes its control socket and spins) and /hold (keeps the connection). */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -88,7 +90,10 @@ static void misbehave_in_plan(const char *config, int out)
         dprintf(out, "listen 127.0.0.1:0\nname part");
         _exit(0);
     }
-    if (told(config, "plan-exec") && system("sleep 30 &") < 0) /* must not hold the plan's pipe open */
+    const char *path = told(config, "plan-exec");
+    char command[600];
+    snprintf(command, sizeof command, "sleep 30 & echo $! > '%s'", path ? path : "");
+    if (path && system(command) != 0)
         _exit(1);
 }
 
@@ -187,7 +192,9 @@ static void obey(struct fake *fake, const char *path)
         abort();
     if (strcmp(path, "/exit") == 0)
         _exit(3);
-    if (strcmp(path, "/spin") == 0)
+    if (strcmp(path, "/hang-up") == 0)
+        close(fake->boot->control);
+    if (strcmp(path, "/spin") == 0 || strcmp(path, "/hang-up") == 0)
         for (;;)
             continue;
     fake->boot->stats->since_ms = 0;
@@ -223,8 +230,8 @@ static void serve(struct fake *fake, int fd)
     close(fd);
 }
 
-/* Takes the new descriptor of a log and writes a line to it. */
-static void reopen(struct msghdr *header, const char *which)
+/* Takes the new descriptor of a log in the place of the old one and writes a line to it. */
+static void reopen(const struct vm_worker_boot *boot, struct msghdr *header, const char *which)
 {
     struct cmsghdr *part = CMSG_FIRSTHDR(header);
     int fd;
@@ -232,6 +239,7 @@ static void reopen(struct msghdr *header, const char *which)
         return;
     memcpy(&fd, CMSG_DATA(part), sizeof fd);
     dprintf(fd, "%s log taken by %d\n", which, getpid());
+    dup3(fd, strcmp(which, "access") == 0 ? boot->access_log : boot->error_log, O_CLOEXEC);
     close(fd);
 }
 
@@ -256,7 +264,7 @@ static int hear(struct fake *fake)
     if (message.kind == CONTROL_STOP)
         return end(fake);
     if (message.kind == CONTROL_REOPEN)
-        reopen(&header, message.text);
+        reopen(fake->boot, &header, message.text);
     if (message.kind != CONTROL_DRAIN || told(fake->config, "hang-on-drain"))
         return -1;
     fake->draining = true;
