@@ -55,12 +55,12 @@ static void table_clear(struct route_edge *edges, uint32_t slots)
         edges[i] = (struct route_edge){ .parent = EDGE_EMPTY };
 }
 
-/* Places an edge that is not in the table yet. */
+/* Places an edge that is not in the table yet; of its mark the length is given. */
 static void table_place(struct route_edge *edges, uint32_t slots, const char *texts, struct route_edge edge)
 {
-    uint64_t hash = edge_hash(edge.parent, texts + edge.text, edge.bytes);
-    uint32_t slot = edge_slot(hash, slots);
-    edge.tag = (uint16_t)(hash >> 48);
+    struct key key = key_make(edge.parent, texts + edge.text, edge.mark & 0xffff);
+    uint32_t slot = key_slot(&key, slots);
+    edge.mark = key_mark(&key);
     while (edges[slot].parent != EDGE_EMPTY)
         slot = slot + 1 == slots ? 0 : slot + 1;
     edges[slot] = edge;
@@ -89,7 +89,8 @@ static int table_grow(struct route_builder *builder)
 
 static const struct route_edge *builder_edge(const struct route_builder *builder, uint32_t parent, const char *text, uint32_t bytes)
 {
-    return builder->edge_room ? edge_find(builder->edges, builder->edge_room, builder->texts, parent, text, bytes) : NULL;
+    struct key key = key_make(parent, text, bytes);
+    return builder->edge_room ? edge_find(builder->edges, builder->edge_room, builder->texts, &key) : NULL;
 }
 
 /* `text`: offset of bytes that are already in the texts. */
@@ -98,7 +99,7 @@ static int builder_add_edge(struct route_builder *builder, uint32_t parent, uint
     if (builder->edge_count * 2 >= builder->edge_room && table_grow(builder) < 0)
         return -ENOMEM;
     table_place(builder->edges, builder->edge_room, builder->texts,
-                (struct route_edge){ .parent = parent, .child = child, .text = text, .bytes = (uint16_t)bytes });
+                (struct route_edge){ .parent = parent, .child = child, .text = text, .mark = bytes });
     builder->edge_count++;
     return 0;
 }
@@ -107,11 +108,12 @@ static int builder_add_text(struct route_builder *builder, const char *text, uin
 {
     if (builder->text_count > TEXTS_BYTES_MAX)
         return -ENOMEM;
-    char *texts = array_grow(builder->texts, builder->text_count, &builder->text_room, bytes, 1);
+    char *texts = array_grow(builder->texts, builder->text_count, &builder->text_room, bytes + TEXTS_SLACK_BYTES, 1);
     if (!texts)
         return -ENOMEM;
     builder->texts = texts;
     memcpy(texts + builder->text_count, text, bytes);
+    memset(texts + builder->text_count + bytes, 0, TEXTS_SLACK_BYTES);
     *ret_at = builder->text_count;
     builder->text_count += bytes;
     return 0;
@@ -427,7 +429,7 @@ struct route_program *route_compile(const struct route_builder *builder)
     uint64_t choices_at = nodes_at + (uint64_t)head.node_count * sizeof(struct route_node);
     uint64_t edges_at = choices_at + (uint64_t)head.choice_count * sizeof(struct route_choice);
     uint64_t texts_at = edges_at + (uint64_t)head.edge_slots * sizeof(struct route_edge);
-    uint64_t bytes = texts_at + builder->text_count;
+    uint64_t bytes = texts_at + builder->text_count + TEXTS_SLACK_BYTES;
     struct route_program *program = bytes <= UINT32_MAX ? malloc(bytes) : NULL;
     if (!program)
         return NULL;
@@ -438,6 +440,7 @@ struct route_program *route_compile(const struct route_builder *builder)
     head.edges_at = (uint32_t)edges_at;
     head.texts_at = (uint32_t)texts_at;
     *program = head;
+    memset((char *)program + texts_at + builder->text_count, 0, TEXTS_SLACK_BYTES);
     memcpy((char *)program + texts_at, builder->texts, builder->text_count);
     table_copy(builder, (void *)((char *)program + edges_at), head.edge_slots);
     program_fill_nodes(program, builder);

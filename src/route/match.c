@@ -26,26 +26,6 @@ struct walk {
     struct route_match *match;
 };
 
-/* Where the segment that begins at `at` ends: the next slash or the end. Eight bytes at a time. */
-static inline uint32_t segment_end(const char *path, uint32_t at, uint32_t bytes)
-{
-    const uint64_t ones = 0x0101010101010101u;
-    for (; at + 8 <= bytes; at += 8) {
-        uint64_t word = load64(path + at) ^ ones * '/';
-        uint64_t zeros = (word - ones) & ~word & ones << 7;
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-        if (zeros)
-            return at + (uint32_t)__builtin_ctzll(zeros) / 8;
-#else
-        if (zeros)
-            break;
-#endif
-    }
-    while (at < bytes && path[at] != '/')
-        at++;
-    return at;
-}
-
 /* Takes the first route of a node that has the method and is not to be skipped. */
 static bool walk_choose(struct walk *walk, const struct route_node *node, uint32_t captures)
 {
@@ -61,66 +41,94 @@ static bool walk_choose(struct walk *walk, const struct route_node *node, uint32
     return false;
 }
 
-/* Pushes the captures that the segment at..end may be, the less specific first. */
-static inline struct frame *walk_push(const struct walk *walk, const struct route_node *node, uint32_t at, uint32_t end,
+/* Pushes the captures that the segment may be, the less specific first. */
+static inline struct frame *walk_push(const struct walk *walk, const struct route_node *node, uint32_t at, uint32_t bytes,
                                       uint32_t captures, struct frame *top)
 {
     if (node->wildcard)
         *top++ = (struct frame){ node->wildcard, (uint16_t)at, (uint16_t)(walk->bytes - at), captures };
-    if (node->param && end > at)
-        *top++ = (struct frame){ node->param, (uint16_t)at, (uint16_t)(end - at), captures };
+    if (node->param && bytes > 0)
+        *top++ = (struct frame){ node->param, (uint16_t)at, (uint16_t)bytes, captures };
     return top;
 }
 
 /* Tries the routes below one root. `at` is the segment that comes next; beyond the path when all of it is used. */
-static bool walk_tree(struct walk *walk, uint32_t root)
+static bool walk_tree(struct walk *walk, uint32_t number)
 {
-    const struct route_node *nodes = program_nodes(walk->program), *node = nodes + root;
+    const struct route_program *program = walk->program;
+    const struct route_node *nodes = program_nodes(program);
     struct frame stack[PATTERN_SEGMENTS_MAX * 2], *top = stack;
     uint32_t at = 1, captures = 0;
     for (;;) {
+        const struct route_node *node = nodes + number;
         walk->steps++;
         if (at > walk->bytes) {
             if (walk_choose(walk, node, captures))
                 return true;
         } else {
-            uint32_t end = segment_end(walk->path, at, walk->bytes);
-            const struct route_edge *edge = NULL;
-            top = walk_push(walk, node, at, end, captures, top);
-            if (node->flags & NODE_LITERALS)
-                edge = program_edge(walk->program, (uint32_t)(node - nodes), walk->path + at, end - at);
+            struct key key = key_make_segment(number, walk->path, at, walk->bytes);
+            top = walk_push(walk, node, at, key.bytes, captures, top);
+            const struct route_edge *edge = node->flags & NODE_LITERALS ? program_edge(program, &key) : NULL;
             if (edge) {
-                node = nodes + edge->child;
-                at = end + 1;
+                number = edge->child;
+                at += key.bytes + 1;
                 continue;
             }
         }
         if (top == stack)
             return false;
         top--;
-        node = nodes + top->node;
+        number = top->node;
         at = (uint32_t)top->at + top->bytes + 1;
         captures = top->captures;
         walk->match->captures[captures++] = (struct route_capture){ top->at, top->bytes };
     }
 }
 
-/* One lookup for routes without captures: nothing is more specific. Only for the first candidate. */
-static bool walk_whole_path(struct walk *walk, uint32_t root)
+/* One lookup for a route without captures: nothing is more specific. For the first candidate only. */
+static inline bool match_whole(const struct route_program *program, uint32_t root, uint32_t wanted, const char *path,
+                               uint32_t bytes, struct route_match *match)
 {
-    const struct route_node *nodes = program_nodes(walk->program);
-    if (walk->skip > 0 || !(nodes[root].flags & NODE_WHOLE))
+    const struct route_node *nodes = program_nodes(program);
+    if (!(nodes[root].flags & NODE_WHOLE))
         return false;
-    const struct route_edge *edge = program_edge(walk->program, EDGE_WHOLE + root, walk->path, walk->bytes);
-    return edge && walk_choose(walk, nodes + edge->child, 0);
+    struct key key = key_make(EDGE_WHOLE + root, path, bytes);
+    const struct route_edge *edge = program_edge(program, &key);
+    if (!edge)
+        return false;
+    const struct route_choice *choice = program_choices(program) + nodes[edge->child].choices;
+    for (uint32_t left = nodes[edge->child].choice_count; left > 0; left--, choice++) {
+        if (choice->methods & wanted) {
+            match->route = choice->route;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* From the host that was found to the wider ones. */
+__attribute__((noinline)) static uint32_t walk_hosts(struct walk walk, uint32_t at)
+{
+    const struct route_host *hosts = program_hosts(walk.program);
+    while (!walk_tree(&walk, hosts[at].root)) {
+        if (at == 0) {
+            walk.match->allow = walk.allow;
+            break;
+        }
+        at = hosts[at].wider;
+    }
+    return walk.steps;
 }
 
 /* Without its port and its last dot, in lower case. Returns the length; 0 for what no host of a program can be. */
 static uint32_t host_name(const char *host, uint32_t bytes, char ret[PATTERN_HOST_BYTES_MAX])
 {
-    const char *end = bytes > 0 && host[0] == '[' ? memchr(host, ']', bytes) : memchr(host, ':', bytes);
+    bool is_address = bytes > 0 && host[0] == '[';
+    const char *end = bytes > 0 ? memchr(host, is_address ? ']' : ':', bytes) : NULL;
+    if (!end && is_address)
+        return 0;
     if (end)
-        bytes = (uint32_t)(end - host) + (*end == ']');
+        bytes = (uint32_t)(end - host) + is_address;
     if (bytes > 1 && host[bytes - 1] == '.')
         bytes--;
     if (bytes > PATTERN_HOST_BYTES_MAX)
@@ -130,35 +138,30 @@ static uint32_t host_name(const char *host, uint32_t bytes, char ret[PATTERN_HOS
     return bytes;
 }
 
-static uint32_t host_find(const struct route_program *program, const char *host, uint32_t bytes)
+/* Out of line, as walk_hosts is: their frames are no cost to the program without hosts and the path without captures. */
+__attribute__((noinline)) static uint32_t host_find(const struct route_program *program, const char *host, uint32_t bytes)
 {
     char name[PATTERN_HOST_BYTES_MAX];
-    if (program->host_count == 1)
-        return 0;
     bytes = host_name(host, bytes, name);
     if (bytes == 0)
         return 0;
-    const struct route_edge *edge = program_edge(program, EDGE_HOST, name, bytes);
+    struct key key = key_make(EDGE_HOST, name, bytes);
+    const struct route_edge *edge = program_edge(program, &key);
     return edge ? edge->child : program_suffix_host(program, name, bytes);
 }
 
 uint32_t route_match_counted(const struct route_program *program, const char *host, uint32_t host_bytes, uint32_t method,
                              const char *path, uint32_t path_bytes, uint32_t skip, struct route_match *ret_match)
 {
-    struct walk walk = { program, path, path_bytes, 1u << (method & 31), skip, 0, 0, ret_match };
+    uint32_t wanted = 1u << (method & 31);
     ret_match->route = ROUTE_NONE;
     ret_match->allow = ret_match->capture_count = 0;
     if (path_bytes == 0 || path_bytes > UINT16_MAX || path[0] != '/')
         return 0;
-    for (uint32_t at = host_find(program, host, host_bytes);; at = program_hosts(program)[at].wider) {
-        uint32_t root = program_hosts(program)[at].root;
-        if (walk_whole_path(&walk, root) || walk_tree(&walk, root))
-            return walk.steps;
-        if (at == 0)
-            break;
-    }
-    ret_match->allow = walk.allow;
-    return walk.steps;
+    uint32_t at = program->host_count > 1 ? host_find(program, host, host_bytes) : 0;
+    if (skip == 0 && match_whole(program, program_hosts(program)[at].root, wanted, path, path_bytes, ret_match))
+        return 0;
+    return walk_hosts((struct walk){ program, path, path_bytes, wanted, skip, 0, 0, ret_match }, at);
 }
 
 void route_match(const struct route_program *program, const char *host, uint32_t host_bytes, uint32_t method,

@@ -29,10 +29,12 @@ enum {
     EDGE_EMPTY = 0x7fffffff,
 };
 
+enum { TEXTS_SLACK_BYTES = 8 }; /* behind the texts, so that eight bytes can be read from any */
+
 struct route_edge {
     uint32_t parent, child;
     uint32_t text; /* offset in the texts */
-    uint16_t bytes, tag; /* tag: bits of the hash, so that foreign rows are passed over without a look at their text */
+    uint32_t mark; /* 16 bits of the hash, 16 of the text's length: foreign rows are passed over without a look at their text */
 };
 
 enum route_node_flag {

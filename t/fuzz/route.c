@@ -63,9 +63,10 @@ static int is_same_host(struct text a, struct text b)
 
 static struct text host_trim(struct text host)
 {
-    struct text name = host.bytes && host.at[0] == '[' && memchr(host.at, ']', host.bytes) ? text_to(host, ']') : text_to(host, ':');
-    if (host.bytes && host.at[0] == '[' && memchr(host.at, ']', host.bytes))
-        name.bytes++;
+    int is_address = host.bytes && host.at[0] == '[';
+    struct text name = text_to(host, is_address ? ']' : ':');
+    if (is_address)
+        name.bytes = name.bytes < host.bytes ? name.bytes + 1 : 0;
     if (name.bytes > 1 && name.at[name.bytes - 1] == '.')
         name.bytes--;
     return name;
