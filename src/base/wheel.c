@@ -1,6 +1,7 @@
 /* The timer wheel: which slot a tick belongs to, and moving slots down a level as time passes. */
 #include "base/wheel.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/must.h"
@@ -102,33 +103,50 @@ static void empty_slot(struct wheel *wheel, int level, unsigned at)
     }
 }
 
-/* Slots of one level that time passes on its way from `from` to `to`, as a rotated mask. */
-static uint64_t passed(uint64_t from, uint64_t to, int level)
+/* Ticks from now to the next slot that has anything, of any level; UINT64_MAX: none. A slot begins at its first tick. */
+static uint64_t next_slot(const struct wheel *wheel)
 {
-    uint64_t a = from >> (SLOT_BITS * level), b = to >> (SLOT_BITS * level);
-    if (b - a >= WHEEL_SLOTS)
-        return ~UINT64_C(0);
-    uint64_t mask = (UINT64_C(1) << (b - a)) - 1; /* b - a slots, beginning after a */
-    unsigned turn = (unsigned)(a + 1) & (WHEEL_SLOTS - 1);
-    return turn ? mask << turn | mask >> (WHEEL_SLOTS - turn) : mask;
+    uint64_t best = UINT64_MAX;
+    for (int level = 0; level < WHEEL_LEVELS; level++) {
+        if (!wheel->occupied[level])
+            continue;
+        int shift = SLOT_BITS * level;
+        unsigned turn = (unsigned)((wheel->now >> shift) + 1) & (WHEEL_SLOTS - 1);
+        uint64_t mask = wheel->occupied[level];
+        uint64_t rotated = turn ? mask >> turn | mask << (WHEEL_SLOTS - turn) : mask;
+        uint64_t steps = (uint64_t)__builtin_ctzll(rotated) + 1;
+        uint64_t at = ((wheel->now >> shift) + steps) << shift;
+        if (at - wheel->now < best)
+            best = at - wheel->now;
+    }
+    return best;
 }
 
+/* Empties the slots that begin at `tick`; those of the upper levels first: what they hold was inserted earlier. */
+static void arrive(struct wheel *wheel, uint64_t tick)
+{
+    wheel->now = tick;
+    for (int level = WHEEL_LEVELS - 1; level >= 0; level--) {
+        int shift = SLOT_BITS * level;
+        unsigned at = (unsigned)(tick >> shift) & (WHEEL_SLOTS - 1);
+        bool begins = (tick & ((UINT64_C(1) << shift) - 1)) == 0;
+        if (begins && wheel->occupied[level] & UINT64_C(1) << at)
+            empty_slot(wheel, level, at);
+    }
+}
+
+/* From slot to slot, so that what is overdue by different ticks still fires in the order of time. */
 void wheel_advance(struct wheel *wheel, uint64_t now)
 {
     if (now <= wheel->now)
         return;
-    uint64_t from = wheel->now;
-    wheel->now = now;
-    for (int level = WHEEL_LEVELS - 1; level >= 0; level--) {
-        uint64_t due = wheel->occupied[level] & passed(from, now, level);
-        unsigned turn = (unsigned)((from >> (SLOT_BITS * level)) + 1) & (WHEEL_SLOTS - 1);
-        while (due) { /* in the order of time */
-            uint64_t rotated = turn ? due >> turn | due << (WHEEL_SLOTS - turn) : due;
-            unsigned at = ((unsigned)__builtin_ctzll(rotated) + turn) & (WHEEL_SLOTS - 1);
-            due &= ~(UINT64_C(1) << at);
-            empty_slot(wheel, level, at);
-        }
+    for (;;) {
+        uint64_t step = next_slot(wheel);
+        if (step > now - wheel->now)
+            break;
+        arrive(wheel, wheel->now + step);
     }
+    wheel->now = now;
 }
 
 struct wheel_node *wheel_expired(struct wheel *wheel)
@@ -142,20 +160,5 @@ struct wheel_node *wheel_expired(struct wheel *wheel)
 
 uint64_t wheel_next(const struct wheel *wheel)
 {
-    if (!list_empty(&wheel->expired))
-        return 0;
-    uint64_t best = UINT64_MAX;
-    for (int level = 0; level < WHEEL_LEVELS; level++) {
-        if (!wheel->occupied[level])
-            continue;
-        int shift = SLOT_BITS * level;
-        unsigned turn = (unsigned)((wheel->now >> shift) + 1) & (WHEEL_SLOTS - 1);
-        uint64_t mask = wheel->occupied[level];
-        uint64_t rotated = turn ? mask >> turn | mask << (WHEEL_SLOTS - turn) : mask;
-        uint64_t steps = (uint64_t)__builtin_ctzll(rotated) + 1;
-        uint64_t at = ((wheel->now >> shift) + steps) << shift; /* first tick of that slot */
-        if (at - wheel->now < best)
-            best = at - wheel->now;
-    }
-    return best;
+    return list_empty(&wheel->expired) ? next_slot(wheel) : 0;
 }

@@ -1,6 +1,6 @@
 /* A hierarchical timer wheel: millisecond ticks, constant-time insert and remove, time is an argument.
  * Six levels of 64 slots reach 2^36 ms; a node further away waits in the last slot and is put back when that comes round.
- * Nodes of one tick fire in the order they were inserted. */
+ * Nodes fire in the order of their ticks, however late; those of one tick in the order they were inserted, when less than 2^36 ms ahead. */
 #pragma once
 #ifndef MG_CDEF
 #include <stdint.h>
