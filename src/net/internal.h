@@ -126,7 +126,6 @@ struct net {
 
     uint64_t tick;
     double now_ms, unix_offset;
-    uint32_t reaped; /* completions of the last turn */
     bool features_no_iowait;
     struct net_facts facts;
 };
