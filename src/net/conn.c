@@ -166,10 +166,10 @@ int conn_is_paused(const struct net *net, uint32_t index)
 
 /* ---- closing: mark, cancel, join ---- */
 
-/* Each completion comes by here; the last one closes. */
+/* Each completion comes by here, and leaving the list of those with something to send; the last one closes. */
 static void try_join(struct net *net, struct conn *conn)
 {
-    if (conn->state != CONN_CLOSING || conn->sending || conn->connecting)
+    if (conn->state != CONN_CLOSING || conn->sending || conn->connecting || conn->dirty)
         return;
     if (conn->receive == RECEIVE_ARMED || conn->receive == RECEIVE_STOPPING)
         return;
@@ -352,6 +352,7 @@ void conn_flush_dirty(struct net *net)
         conn->dirty = false;
         conn->dirty_next = NOBODY;
         send_queued(net, conn);
+        try_join(net, conn);
     }
 }
 
