@@ -244,14 +244,21 @@ static void mark_dirty(struct net *net, struct conn *conn)
     net->dirty_last = index_of(net, conn);
 }
 
+static bool takes_output(const struct conn *conn)
+{
+    return conn->state == CONN_OPEN || conn->state == CONN_CONNECTING;
+}
+
 char *conn_out(struct net *net, uint32_t index, uint32_t bytes)
 {
-    return queue_out(net, &net->conns[index].out, bytes);
+    struct conn *conn = &net->conns[index];
+    return takes_output(conn) ? queue_out(net, &conn->out, bytes) : NULL;
 }
 
 void conn_out_commit(struct net *net, uint32_t index, uint32_t bytes)
 {
     struct conn *conn = &net->conns[index];
+    must(takes_output(conn));
     queue_commit(&conn->out, bytes);
     mark_dirty(net, conn);
 }
@@ -259,7 +266,7 @@ void conn_out_commit(struct net *net, uint32_t index, uint32_t bytes)
 int conn_write(struct net *net, uint32_t index, const char *bytes, uint32_t count)
 {
     struct conn *conn = &net->conns[index];
-    if (conn->state != CONN_OPEN && conn->state != CONN_CONNECTING)
+    if (!takes_output(conn))
         return -EPIPE;
     int error = queue_write(net, &conn->out, bytes, count);
     if (!error)
@@ -270,6 +277,8 @@ int conn_write(struct net *net, uint32_t index, const char *bytes, uint32_t coun
 void conn_take(struct net *net, uint32_t index, struct net_queue *queue)
 {
     struct conn *conn = &net->conns[index];
+    if (!takes_output(conn))
+        queue_free(net, queue);
     if (!queue->first)
         return;
     if (conn->out.last)
@@ -517,6 +526,8 @@ static uint64_t next_check(const struct net *net, const struct conn *conn)
 void conn_deadline(struct net *net, uint32_t index, uint32_t ms)
 {
     struct conn *conn = &net->conns[index];
+    if (conn->state == CONN_FREE || conn->state >= CONN_CLOSING) /* a node in the wheel would outlive the connection */
+        return;
     conn->deadline = ms ? net->tick + ms + 1 : 0;
     if (conn->timer.next && (!ms || conn->timer.due <= conn->deadline))
         return;

@@ -79,12 +79,12 @@ void conn_own(struct net *net, uint32_t conn, uint32_t owner);
 int conn_fd(const struct net *net, uint32_t conn);
 /* Connection numbers are below this. */
 uint32_t net_conn_room(const struct net *net);
-/* Room for at least `bytes` (≤ 16320) at the tail of the output queue; NULL: the buffer bound is reached. Then commit what was written. */
+/* Room for at least `bytes` (≤ 16320) at the tail of the output queue; NULL: the buffer bound is reached, or closing. Then commit what was written. */
 char *conn_out(struct net *net, uint32_t conn, uint32_t bytes);
 void conn_out_commit(struct net *net, uint32_t conn, uint32_t bytes);
 /* Copies `bytes` to the output queue. 0, -ENOBUFS (nothing was queued) or -EPIPE (closing). */
 int conn_write(struct net *net, uint32_t conn, const char *bytes, uint32_t count);
-/* Puts a whole queue behind what the connection sends; the queue is empty afterwards. */
+/* Puts a whole queue behind what the connection sends (closing: drops it); the queue is empty afterwards. */
 void conn_take(struct net *net, uint32_t conn, struct net_queue *queue);
 /* The same for output that must wait for its turn. */
 char *queue_out(struct net *net, struct net_queue *queue, uint32_t bytes);
