@@ -229,6 +229,30 @@ void conn_close(struct net *net, uint32_t index, enum close_mode mode)
         flushed(net, conn);
 }
 
+/* ---- deadlines ---- */
+
+/* The node stands at the deadline or, while a send is under way, at the next check for a stall, whichever is earlier, and is put back
+ * when it fires: moving a deadline on is a store, and one check serves all sends of a quarter of stall_ms. */
+static uint64_t next_check(const struct net *net, const struct conn *conn)
+{
+    uint64_t due = conn->deadline ? conn->deadline : UINT64_MAX;
+    if (net->options.stall_ms && conn->sending) {
+        uint64_t check = net->tick + net->options.stall_ms / 4 + 1;
+        due = check < due ? check : due;
+    }
+    return due;
+}
+
+static void timer_stand_by(struct net *net, struct conn *conn, uint64_t latest)
+{
+    if (conn->timer.next && conn->timer.due <= latest)
+        return;
+    uint64_t due = next_check(net, conn);
+    wheel_remove(&net->wheel, &conn->timer);
+    if (due != UINT64_MAX)
+        wheel_insert(&net->wheel, &conn->timer, due);
+}
+
 /* ---- sending ---- */
 
 static void mark_dirty(struct net *net, struct conn *conn)
@@ -349,6 +373,8 @@ static void send_queued(struct net *net, struct conn *conn)
         send_one(net, conn, conn->out.first);
     conn->sending = true;
     conn->send_since = net->tick;
+    if (net->options.stall_ms)
+        timer_stand_by(net, conn, net->tick + net->options.stall_ms / 4 + 1);
 }
 
 void conn_flush_dirty(struct net *net)
@@ -509,32 +535,13 @@ void conn_connected(struct net *net, uint32_t index, uint32_t generation, int32_
         mark_dirty(net, conn);
 }
 
-/* ---- deadlines ---- */
-
-/* The node stands at the deadline or at the next check for a stalled send, whichever is earlier, and is put back when it fires:
- * moving a deadline on is a store. */
-static uint64_t next_check(const struct net *net, const struct conn *conn)
-{
-    uint64_t due = conn->deadline ? conn->deadline : UINT64_MAX;
-    if (net->options.stall_ms) {
-        uint64_t check = net->tick + net->options.stall_ms / 4 + 1;
-        due = check < due ? check : due;
-    }
-    return due;
-}
-
 void conn_deadline(struct net *net, uint32_t index, uint32_t ms)
 {
     struct conn *conn = &net->conns[index];
     if (conn->state == CONN_FREE || conn->state >= CONN_CLOSING) /* a node in the wheel would outlive the connection */
         return;
     conn->deadline = ms ? net->tick + ms + 1 : 0;
-    if (conn->timer.next && (!ms || conn->timer.due <= conn->deadline))
-        return;
-    uint64_t due = next_check(net, conn);
-    wheel_remove(&net->wheel, &conn->timer);
-    if (due != UINT64_MAX)
-        wheel_insert(&net->wheel, &conn->timer, due);
+    timer_stand_by(net, conn, ms ? conn->deadline : UINT64_MAX);
 }
 
 static bool has_stalled(const struct net *net, const struct conn *conn)
