@@ -36,7 +36,7 @@ test:
 
 check-sanitize:
 	@t/support/install.sh sanitize
-	@TARGETS=moongate t/support/build.sh build-asan -Dsanitize=true
+	@TARGETS='moongate moongate-fake' t/support/build.sh build-asan -Dsanitize=true
 	@MG_BUILD=build-asan luajit t/run.lua $(if $(T),$(T),--suite wire)
 
 fuzz:
