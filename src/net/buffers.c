@@ -9,7 +9,7 @@
 #include "base/must.h"
 #include "net/internal.h"
 
-enum { LENT_GROUP = 0, LENT_PADDING = 4096, TARGET_LEAST = 64, QUIET_TURNS = 20000 };
+enum { LENT_PADDING = 4096, TARGET_LEAST = 64, QUIET_TURNS = 20000 };
 
 static const uint32_t class_room[BLOCK_CLASSES] = { 448, 4032, 16320 };
 static const uint32_t class_kept[BLOCK_CLASSES] = { 4096, 1024, 256 };

@@ -1,4 +1,4 @@
-/* Connections: receiving, the output queue with one send in flight, deadlines, and closing as a join. */
+/* Connections: states, the output queue with one send in flight, connecting, deadlines, and closing as a join. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,21 +11,11 @@
 #include "base/must.h"
 #include "net/internal.h"
 
-enum { GATHER_MAX = 8, LINGER_BYTES_MAX = 1 << 20, LENT_GROUP = 0 };
+enum { GATHER_MAX = 8 };
 
-static uint64_t tag_of(const struct net *net, const struct conn *conn, enum op op)
+void conn_tell(struct net *net, struct conn *conn, enum net_event_kind kind, int32_t result)
 {
-    return uring_tag(op, conn->generation, (uint32_t)(conn - net->conns));
-}
-
-static uint32_t index_of(const struct net *net, const struct conn *conn)
-{
-    return (uint32_t)(conn - net->conns);
-}
-
-static void tell(struct net *net, struct conn *conn, enum net_event_kind kind, int32_t result)
-{
-    struct net_event event = { .kind = (uint8_t)kind, .role = conn->role, .conn = index_of(net, conn), .owner = conn->owner, .result = result };
+    struct net_event event = { .kind = (uint8_t)kind, .role = conn->role, .conn = conn_index(net, conn), .owner = conn->owner, .result = result };
     net_record(net, &event, conn->generation, -1);
 }
 
@@ -81,110 +71,27 @@ void conn_release(struct net *net, uint32_t index)
     net->conn_count--;
 }
 
-/* ---- receiving ---- */
-
-static void receive_arm(struct net *net, struct conn *conn)
-{
-    struct io_uring_sqe *sqe = uring_sqe(net, tag_of(net, conn, OP_RECEIVE), 0, NULL);
-    io_uring_prep_recv_multishot(sqe, conn->fd, NULL, 0, 0);
-    sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = LENT_GROUP;
-    conn->receive = RECEIVE_ARMED;
-}
-
-static void receive_stop(struct net *net, struct conn *conn)
-{
-    if (conn->receive != RECEIVE_ARMED)
-        return;
-    uring_cancel(net, tag_of(net, conn, OP_RECEIVE));
-    conn->receive = RECEIVE_STOPPING;
-}
-
-static void starve(struct net *net, struct conn *conn)
-{
-    conn->receive = RECEIVE_STARVED;
-    conn->next = NOBODY;
-    if (net->starved_last == NOBODY)
-        net->starved_first = index_of(net, conn);
-    else
-        net->conns[net->starved_last].next = index_of(net, conn);
-    net->starved_last = index_of(net, conn);
-}
-
-/* Those who found no buffer ask again once half of what the ring should hold is back. */
-void conn_feed_starved(struct net *net)
-{
-    if (net->starved_first == NOBODY || net->lent.in_ring < (net->lent.target + 1) / 2)
-        return;
-    uint32_t index = net->starved_first;
-    net->starved_first = net->starved_last = NOBODY;
-    while (index != NOBODY) {
-        struct conn *conn = &net->conns[index];
-        index = conn->next;
-        conn->next = NOBODY;
-        if (conn->receive != RECEIVE_STARVED)
-            continue;
-        conn->receive = RECEIVE_OFF;
-        if (conn->wanted && conn->state != CONN_CLOSING)
-            receive_arm(net, conn);
-    }
-}
-
-static void unstarve(struct net *net, struct conn *conn)
-{
-    uint32_t *link = &net->starved_first, previous = NOBODY;
-    while (*link != index_of(net, conn)) {
-        previous = *link;
-        link = &net->conns[previous].next;
-    }
-    *link = conn->next;
-    if (net->starved_last == index_of(net, conn))
-        net->starved_last = previous;
-    conn->next = NOBODY;
-    conn->receive = RECEIVE_OFF;
-}
-
-void conn_resume(struct net *net, uint32_t index)
-{
-    struct conn *conn = &net->conns[index];
-    conn->wanted = true;
-    if (conn->receive == RECEIVE_OFF && (conn->state == CONN_OPEN || conn->state == CONN_LINGERING))
-        receive_arm(net, conn);
-}
-
-void conn_pause(struct net *net, uint32_t index)
-{
-    struct conn *conn = &net->conns[index];
-    conn->wanted = false;
-    receive_stop(net, conn);
-}
-
-int conn_is_paused(const struct net *net, uint32_t index)
-{
-    return !net->conns[index].wanted;
-}
-
 /* ---- closing: mark, cancel, join ---- */
 
 /* Each completion comes by here, and leaving the list of those with something to send; the last one closes. */
-static void try_join(struct net *net, struct conn *conn)
+void conn_try_join(struct net *net, struct conn *conn)
 {
     if (conn->state != CONN_CLOSING || conn->sending || conn->connecting || conn->dirty)
         return;
     if (conn->receive == RECEIVE_ARMED || conn->receive == RECEIVE_STOPPING)
         return;
     if (conn->receive == RECEIVE_STARVED)
-        unstarve(net, conn);
+        receive_unstarve(net, conn);
     int32_t unsent = conn->out.bytes > 0 ? -EPIPE : 0;
     queue_free(net, &conn->out);
     wheel_remove(&net->wheel, &conn->timer);
     close(conn->fd);
     conn->fd = -1;
     move(conn, CONN_CLOSED);
-    tell(net, conn, NET_CLOSED, unsent);
+    conn_tell(net, conn, NET_CLOSED, unsent);
 }
 
-static void close_now(struct net *net, struct conn *conn)
+void conn_close_now(struct net *net, struct conn *conn)
 {
     if (conn->state >= CONN_CLOSING)
         return;
@@ -193,22 +100,22 @@ static void close_now(struct net *net, struct conn *conn)
     conn->wanted = false;
     receive_stop(net, conn);
     if (conn->connecting)
-        uring_cancel(net, tag_of(net, conn, OP_CONNECT));
+        uring_cancel(net, conn_tag(net, conn, OP_CONNECT));
     if (conn->sending) /* wakes a send that waits for room */
         shutdown(conn->fd, SHUT_RDWR);
-    try_join(net, conn);
+    conn_try_join(net, conn);
 }
 
 /* The queue is sent: the next step of a gentle close. */
 static void flushed(struct net *net, struct conn *conn)
 {
     if (!conn->linger || conn->receive == RECEIVE_ENDED) {
-        close_now(net, conn);
+        conn_close_now(net, conn);
         return;
     }
     move(conn, CONN_LINGERING);
     shutdown(conn->fd, SHUT_WR);
-    conn_resume(net, index_of(net, conn));
+    conn_resume(net, conn_index(net, conn));
 }
 
 void conn_close(struct net *net, uint32_t index, enum close_mode mode)
@@ -216,7 +123,7 @@ void conn_close(struct net *net, uint32_t index, enum close_mode mode)
     struct conn *conn = &net->conns[index];
     must(conn->state != CONN_FREE);
     if (mode == CLOSE_NOW || conn->state == CONN_CONNECTING) {
-        close_now(net, conn);
+        conn_close_now(net, conn);
         return;
     }
     if (conn->state != CONN_OPEN)
@@ -262,10 +169,10 @@ static void mark_dirty(struct net *net, struct conn *conn)
     conn->dirty = true;
     conn->dirty_next = NOBODY;
     if (net->dirty_last == NOBODY)
-        net->dirty_first = index_of(net, conn);
+        net->dirty_first = conn_index(net, conn);
     else
-        net->conns[net->dirty_last].dirty_next = index_of(net, conn);
-    net->dirty_last = index_of(net, conn);
+        net->conns[net->dirty_last].dirty_next = conn_index(net, conn);
+    net->dirty_last = conn_index(net, conn);
 }
 
 static bool takes_output(const struct conn *conn)
@@ -330,7 +237,7 @@ static void check_drained(struct net *net, struct conn *conn)
     if (conn->drain_mark == NOBODY || conn->out.bytes > conn->drain_mark)
         return;
     conn->drain_mark = NOBODY;
-    tell(net, conn, NET_DRAINED, 0);
+    conn_tell(net, conn, NET_DRAINED, 0);
 }
 
 void conn_notify_drained(struct net *net, uint32_t index, uint32_t mark)
@@ -341,7 +248,7 @@ void conn_notify_drained(struct net *net, uint32_t index, uint32_t mark)
 
 static void send_one(struct net *net, struct conn *conn, struct block *block)
 {
-    struct io_uring_sqe *sqe = uring_sqe(net, tag_of(net, conn, OP_SEND), 0, NULL);
+    struct io_uring_sqe *sqe = uring_sqe(net, conn_tag(net, conn, OP_SEND), 0, NULL);
     io_uring_prep_send(sqe, conn->fd, block->bytes + block->begin, block->end - block->begin, MSG_NOSIGNAL);
 }
 
@@ -352,7 +259,7 @@ static void send_many(struct net *net, struct conn *conn)
         struct iovec pieces[GATHER_MAX];
     } *gather;
     void *memory;
-    struct io_uring_sqe *sqe = uring_sqe(net, tag_of(net, conn, OP_SEND), sizeof *gather, &memory);
+    struct io_uring_sqe *sqe = uring_sqe(net, conn_tag(net, conn, OP_SEND), sizeof *gather, &memory);
     gather = memory;
     memset(&gather->message, 0, sizeof gather->message);
     size_t count = 0;
@@ -387,7 +294,7 @@ void conn_flush_dirty(struct net *net)
         conn->dirty = false;
         conn->dirty_next = NOBODY;
         send_queued(net, conn);
-        try_join(net, conn);
+        conn_try_join(net, conn);
     }
 }
 
@@ -397,14 +304,14 @@ void conn_sent(struct net *net, uint32_t index, uint32_t generation, int32_t res
     must(conn->generation == generation && conn->sending); /* a slot outlives its operations */
     conn->sending = false;
     if (conn->state == CONN_CLOSING) {
-        try_join(net, conn);
+        conn_try_join(net, conn);
         return;
     }
     if (result < 0 && result != -EINTR && result != -EAGAIN) {
         if (conn->state == CONN_OPEN)
-            tell(net, conn, NET_FAILED, result);
+            conn_tell(net, conn, NET_FAILED, result);
         else
-            close_now(net, conn);
+            conn_close_now(net, conn);
         return;
     }
     if (result > 0) {
@@ -420,75 +327,7 @@ void conn_sent(struct net *net, uint32_t index, uint32_t generation, int32_t res
         flushed(net, conn);
 }
 
-/* ---- completions of receive and connect ---- */
-
-static void bytes_arrived(struct net *net, struct conn *conn, uint32_t buffer, uint32_t count)
-{
-    net->facts.bytes_in += count;
-    if (conn->state == CONN_OPEN) {
-        struct net_event event = { .kind = NET_BYTES, .role = conn->role, .conn = index_of(net, conn), .owner = conn->owner, .count = count,
-                                   .bytes = net->lent.memory + (size_t)buffer * net->lent.each };
-        net_record(net, &event, conn->generation, (int32_t)buffer);
-        return;
-    }
-    lent_return(net, buffer);
-    if (conn->state != CONN_LINGERING)
-        return;
-    conn->discarded += count;
-    if (conn->discarded > LINGER_BYTES_MAX)
-        close_now(net, conn);
-}
-
-/* The multishot receive is over; `result` says why. */
-static void receive_over(struct net *net, struct conn *conn, int32_t result)
-{
-    bool stopping = conn->receive == RECEIVE_STOPPING;
-    conn->receive = RECEIVE_OFF;
-    if (result == 0)
-        conn->receive = RECEIVE_ENDED;
-    if (conn->state == CONN_CLOSING) {
-        try_join(net, conn);
-        return;
-    }
-    if (result == 0) {
-        if (conn->state == CONN_LINGERING)
-            close_now(net, conn);
-        else if (conn->state == CONN_OPEN)
-            tell(net, conn, NET_END, 0);
-        return;
-    }
-    if (result == -ENOBUFS && !stopping) {
-        net->facts.no_buffers++;
-        if (conn->wanted)
-            starve(net, conn);
-        return;
-    }
-    if (result > 0 || stopping || result == -ECANCELED || result == -EINTR || result == -EAGAIN) {
-        if (conn->wanted && (conn->state == CONN_OPEN || conn->state == CONN_LINGERING))
-            receive_arm(net, conn);
-        return;
-    }
-    conn->receive = RECEIVE_ENDED;
-    if (conn->state == CONN_OPEN)
-        tell(net, conn, NET_FAILED, result);
-    else
-        close_now(net, conn);
-}
-
-void conn_received(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags)
-{
-    struct conn *conn = &net->conns[index];
-    must(conn->generation == generation);
-    if (flags & IORING_CQE_F_BUFFER) {
-        net->lent.in_ring--;
-        if (result > 0)
-            bytes_arrived(net, conn, flags >> IORING_CQE_BUFFER_SHIFT, (uint32_t)result);
-        else
-            lent_return(net, flags >> IORING_CQE_BUFFER_SHIFT);
-    }
-    if (!(flags & IORING_CQE_F_MORE))
-        receive_over(net, conn, result);
-}
+/* ---- connecting ---- */
 
 int conn_connect(struct net *net, const struct sockaddr *address, uint32_t address_bytes, uint32_t owner, uint32_t *ret_conn)
 {
@@ -507,7 +346,7 @@ int conn_connect(struct net *net, const struct sockaddr *address, uint32_t addre
     struct conn *conn = &net->conns[index];
     conn->connecting = true;
     void *memory;
-    struct io_uring_sqe *sqe = uring_sqe(net, tag_of(net, conn, OP_CONNECT), address_bytes, &memory);
+    struct io_uring_sqe *sqe = uring_sqe(net, conn_tag(net, conn, OP_CONNECT), address_bytes, &memory);
     memcpy(memory, address, address_bytes);
     io_uring_prep_connect(sqe, fd, memory, address_bytes);
     *ret_conn = index;
@@ -520,16 +359,16 @@ void conn_connected(struct net *net, uint32_t index, uint32_t generation, int32_
     must(conn->generation == generation && conn->connecting);
     conn->connecting = false;
     if (conn->state == CONN_CLOSING) {
-        try_join(net, conn);
+        conn_try_join(net, conn);
         return;
     }
     if (result < 0) {
         conn->receive = RECEIVE_ENDED;
-        tell(net, conn, NET_FAILED, result);
+        conn_tell(net, conn, NET_FAILED, result);
         return;
     }
     move(conn, CONN_OPEN);
-    tell(net, conn, NET_CONNECTED, 0);
+    conn_tell(net, conn, NET_CONNECTED, 0);
     conn_resume(net, index);
     if (conn->out.bytes > 0)
         mark_dirty(net, conn);
@@ -557,16 +396,16 @@ void conn_timer_fired(struct net *net, struct conn *conn)
     if (late)
         conn->deadline = 0;
     if ((late || stalled) && conn->state != CONN_OPEN && conn->state != CONN_CONNECTING) {
-        close_now(net, conn);
+        conn_close_now(net, conn);
         return;
     }
     uint64_t due = next_check(net, conn);
     if (due != UINT64_MAX)
         wheel_insert(&net->wheel, &conn->timer, due);
     if (stalled)
-        tell(net, conn, NET_FAILED, -ETIMEDOUT);
+        conn_tell(net, conn, NET_FAILED, -ETIMEDOUT);
     else if (late)
-        tell(net, conn, NET_TIMEOUT, 0);
+        conn_tell(net, conn, NET_TIMEOUT, 0);
 }
 
 void conn_own(struct net *net, uint32_t index, uint32_t owner)

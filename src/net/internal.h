@@ -10,7 +10,7 @@
 
 enum op { OP_NONE, OP_ACCEPT, OP_RECEIVE, OP_SEND, OP_CONNECT, OP_FILE, OP_WATCH };
 
-enum { GENERATION_MASK = 0xffffff, LISTENERS_MAX = 64, WATCHES_MAX = 64, NOBODY = UINT32_MAX };
+enum { GENERATION_MASK = 0xffffff, LISTENERS_MAX = 64, WATCHES_MAX = 64, NOBODY = UINT32_MAX, LENT_GROUP = 0 };
 
 /*   FREE ──accept──▶ OPEN ──close(flush)──▶ FLUSHING ──sent──▶ CLOSING ──joined──▶ CLOSED ──told──▶ FREE
  *    └──connect──▶ CONNECTING ─▶ OPEN        └──close(linger)──▶ … ─▶ LINGERING ─▶ CLOSING            */
@@ -148,13 +148,20 @@ void net_record(struct net *net, const struct net_event *event, uint32_t generat
 
 /* conn.c */
 uint32_t conn_new(struct net *net, int fd, enum conn_state first, enum net_role role, uint32_t owner);
-void conn_received(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags);
 void conn_sent(struct net *net, uint32_t index, uint32_t generation, int32_t result);
 void conn_connected(struct net *net, uint32_t index, uint32_t generation, int32_t result);
 void conn_timer_fired(struct net *net, struct conn *conn);
 void conn_flush_dirty(struct net *net);
-void conn_feed_starved(struct net *net);
 void conn_release(struct net *net, uint32_t index);
+void conn_tell(struct net *net, struct conn *conn, enum net_event_kind kind, int32_t result);
+void conn_try_join(struct net *net, struct conn *conn);
+void conn_close_now(struct net *net, struct conn *conn);
+
+/* receive.c */
+void receive_stop(struct net *net, struct conn *conn);
+void receive_unstarve(struct net *net, struct conn *conn);
+void conn_received(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags);
+void conn_feed_starved(struct net *net);
 
 /* listen.c */
 void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags);

@@ -1,0 +1,160 @@
+/* Receiving: one multishot receive per connection, stopped and started again, and those who wait for a lent buffer. */
+#include <errno.h>
+
+#include "base/must.h"
+#include "net/internal.h"
+
+enum { LINGER_BYTES_MAX = 1 << 20 };
+
+/* ---- asking, and those who found no buffer ---- */
+
+static void receive_arm(struct net *net, struct conn *conn)
+{
+    struct io_uring_sqe *sqe = uring_sqe(net, conn_tag(net, conn, OP_RECEIVE), 0, NULL);
+    io_uring_prep_recv_multishot(sqe, conn->fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = LENT_GROUP;
+    conn->receive = RECEIVE_ARMED;
+}
+
+void receive_stop(struct net *net, struct conn *conn)
+{
+    if (conn->receive != RECEIVE_ARMED)
+        return;
+    uring_cancel(net, conn_tag(net, conn, OP_RECEIVE));
+    conn->receive = RECEIVE_STOPPING;
+}
+
+static void starve(struct net *net, struct conn *conn)
+{
+    conn->receive = RECEIVE_STARVED;
+    conn->next = NOBODY;
+    if (net->starved_last == NOBODY)
+        net->starved_first = conn_index(net, conn);
+    else
+        net->conns[net->starved_last].next = conn_index(net, conn);
+    net->starved_last = conn_index(net, conn);
+}
+
+/* Those who found no buffer ask again once half of what the ring should hold is back. */
+void conn_feed_starved(struct net *net)
+{
+    if (net->starved_first == NOBODY || net->lent.in_ring < (net->lent.target + 1) / 2)
+        return;
+    uint32_t index = net->starved_first;
+    net->starved_first = net->starved_last = NOBODY;
+    while (index != NOBODY) {
+        struct conn *conn = &net->conns[index];
+        index = conn->next;
+        conn->next = NOBODY;
+        if (conn->receive != RECEIVE_STARVED)
+            continue;
+        conn->receive = RECEIVE_OFF;
+        if (conn->wanted && conn->state != CONN_CLOSING)
+            receive_arm(net, conn);
+    }
+}
+
+void receive_unstarve(struct net *net, struct conn *conn)
+{
+    uint32_t *link = &net->starved_first, previous = NOBODY;
+    while (*link != conn_index(net, conn)) {
+        previous = *link;
+        link = &net->conns[previous].next;
+    }
+    *link = conn->next;
+    if (net->starved_last == conn_index(net, conn))
+        net->starved_last = previous;
+    conn->next = NOBODY;
+    conn->receive = RECEIVE_OFF;
+}
+
+void conn_resume(struct net *net, uint32_t index)
+{
+    struct conn *conn = &net->conns[index];
+    conn->wanted = true;
+    if (conn->receive == RECEIVE_OFF && (conn->state == CONN_OPEN || conn->state == CONN_LINGERING))
+        receive_arm(net, conn);
+}
+
+void conn_pause(struct net *net, uint32_t index)
+{
+    struct conn *conn = &net->conns[index];
+    conn->wanted = false;
+    receive_stop(net, conn);
+}
+
+int conn_is_paused(const struct net *net, uint32_t index)
+{
+    return !net->conns[index].wanted;
+}
+
+/* ---- completions ---- */
+
+static void bytes_arrived(struct net *net, struct conn *conn, uint32_t buffer, uint32_t count)
+{
+    net->facts.bytes_in += count;
+    if (conn->state == CONN_OPEN) {
+        struct net_event event = { .kind = NET_BYTES, .role = conn->role, .conn = conn_index(net, conn), .owner = conn->owner, .count = count,
+                                   .bytes = net->lent.memory + (size_t)buffer * net->lent.each };
+        net_record(net, &event, conn->generation, (int32_t)buffer);
+        return;
+    }
+    lent_return(net, buffer);
+    if (conn->state != CONN_LINGERING)
+        return;
+    conn->discarded += count;
+    if (conn->discarded > LINGER_BYTES_MAX)
+        conn_close_now(net, conn);
+}
+
+/* The multishot receive is over; `result` says why. */
+static void receive_over(struct net *net, struct conn *conn, int32_t result)
+{
+    bool stopping = conn->receive == RECEIVE_STOPPING;
+    conn->receive = RECEIVE_OFF;
+    if (result == 0)
+        conn->receive = RECEIVE_ENDED;
+    if (conn->state == CONN_CLOSING) {
+        conn_try_join(net, conn);
+        return;
+    }
+    if (result == 0) {
+        if (conn->state == CONN_LINGERING)
+            conn_close_now(net, conn);
+        else if (conn->state == CONN_OPEN)
+            conn_tell(net, conn, NET_END, 0);
+        return;
+    }
+    if (result == -ENOBUFS && !stopping) {
+        net->facts.no_buffers++;
+        if (conn->wanted)
+            starve(net, conn);
+        return;
+    }
+    if (result > 0 || stopping || result == -ECANCELED || result == -EINTR || result == -EAGAIN) {
+        if (conn->wanted && (conn->state == CONN_OPEN || conn->state == CONN_LINGERING))
+            receive_arm(net, conn);
+        return;
+    }
+    conn->receive = RECEIVE_ENDED;
+    if (conn->state == CONN_OPEN)
+        conn_tell(net, conn, NET_FAILED, result);
+    else
+        conn_close_now(net, conn);
+}
+
+void conn_received(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags)
+{
+    struct conn *conn = &net->conns[index];
+    must(conn->generation == generation);
+    if (flags & IORING_CQE_F_BUFFER) {
+        net->lent.in_ring--;
+        if (result > 0)
+            bytes_arrived(net, conn, flags >> IORING_CQE_BUFFER_SHIFT, (uint32_t)result);
+        else
+            lent_return(net, flags >> IORING_CQE_BUFFER_SHIFT);
+    }
+    if (!(flags & IORING_CQE_F_MORE))
+        receive_over(net, conn, result);
+}
