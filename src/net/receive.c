@@ -132,7 +132,8 @@ static void receive_over(struct net *net, struct conn *conn, int32_t result)
             starve(net, conn);
         return;
     }
-    if (result > 0 || stopping || result == -ECANCELED || result == -EINTR || result == -EAGAIN) {
+    bool cancelled = result == -ECANCELED || result == -ENOBUFS; /* the latter from Linux 6.0 to 6.4 */
+    if (result > 0 || cancelled || result == -EINTR || result == -EAGAIN) {
         if (conn->wanted && (conn->state == CONN_OPEN || conn->state == CONN_LINGERING))
             receive_arm(net, conn);
         return;
