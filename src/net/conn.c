@@ -11,7 +11,7 @@
 #include "base/must.h"
 #include "net/internal.h"
 
-enum { GATHER_MAX = 8 };
+enum { GATHER_MAX = 8, LINGER_MS = 5000 };
 
 void conn_tell(struct net *net, struct conn *conn, enum net_event_kind kind, int32_t result)
 {
@@ -71,6 +71,39 @@ void conn_release(struct net *net, uint32_t index)
     net->conn_count--;
 }
 
+/* ---- deadlines ---- */
+
+/* The node stands at the deadline or, while a send is under way, at the next check for a stall, whichever is earlier, and is put back
+ * when it fires: moving a deadline on is a store, and one check serves all sends of a quarter of stall_ms. */
+static uint64_t next_check(const struct net *net, const struct conn *conn)
+{
+    uint64_t due = conn->deadline ? conn->deadline : UINT64_MAX;
+    if (net->options.stall_ms && conn->sending) {
+        uint64_t check = net->tick + net->options.stall_ms / 4 + 1;
+        due = check < due ? check : due;
+    }
+    return due;
+}
+
+static void timer_stand_by(struct net *net, struct conn *conn, uint64_t latest)
+{
+    if (conn->timer.next && conn->timer.due <= latest)
+        return;
+    uint64_t due = next_check(net, conn);
+    wheel_remove(&net->wheel, &conn->timer);
+    if (due != UINT64_MAX)
+        wheel_insert(&net->wheel, &conn->timer, due);
+}
+
+void conn_deadline(struct net *net, uint32_t index, uint32_t ms)
+{
+    struct conn *conn = &net->conns[index];
+    if (conn->state == CONN_FREE || conn->state >= CONN_CLOSING) /* a node in the wheel would outlive the connection */
+        return;
+    conn->deadline = ms ? net->tick + ms + 1 : 0;
+    timer_stand_by(net, conn, ms ? conn->deadline : UINT64_MAX);
+}
+
 /* ---- closing: mark, cancel, join ---- */
 
 /* Each completion comes by here, and leaving the list of those with something to send; the last one closes. */
@@ -115,6 +148,8 @@ static void flushed(struct net *net, struct conn *conn)
     }
     move(conn, CONN_LINGERING);
     shutdown(conn->fd, SHUT_WR);
+    if (!conn->deadline)
+        conn_deadline(net, conn_index(net, conn), LINGER_MS);
     conn_resume(net, conn_index(net, conn));
 }
 
@@ -134,30 +169,6 @@ void conn_close(struct net *net, uint32_t index, enum close_mode mode)
         conn_pause(net, index);
     if (conn->out.bytes == 0)
         flushed(net, conn);
-}
-
-/* ---- deadlines ---- */
-
-/* The node stands at the deadline or, while a send is under way, at the next check for a stall, whichever is earlier, and is put back
- * when it fires: moving a deadline on is a store, and one check serves all sends of a quarter of stall_ms. */
-static uint64_t next_check(const struct net *net, const struct conn *conn)
-{
-    uint64_t due = conn->deadline ? conn->deadline : UINT64_MAX;
-    if (net->options.stall_ms && conn->sending) {
-        uint64_t check = net->tick + net->options.stall_ms / 4 + 1;
-        due = check < due ? check : due;
-    }
-    return due;
-}
-
-static void timer_stand_by(struct net *net, struct conn *conn, uint64_t latest)
-{
-    if (conn->timer.next && conn->timer.due <= latest)
-        return;
-    uint64_t due = next_check(net, conn);
-    wheel_remove(&net->wheel, &conn->timer);
-    if (due != UINT64_MAX)
-        wheel_insert(&net->wheel, &conn->timer, due);
 }
 
 /* ---- sending ---- */
@@ -374,14 +385,7 @@ void conn_connected(struct net *net, uint32_t index, uint32_t generation, int32_
         mark_dirty(net, conn);
 }
 
-void conn_deadline(struct net *net, uint32_t index, uint32_t ms)
-{
-    struct conn *conn = &net->conns[index];
-    if (conn->state == CONN_FREE || conn->state >= CONN_CLOSING) /* a node in the wheel would outlive the connection */
-        return;
-    conn->deadline = ms ? net->tick + ms + 1 : 0;
-    timer_stand_by(net, conn, ms ? conn->deadline : UINT64_MAX);
-}
+/* ---- the timer has fired ---- */
 
 static bool has_stalled(const struct net *net, const struct conn *conn)
 {

@@ -107,7 +107,7 @@ void conn_deadline(struct net *net, uint32_t conn, uint32_t ms);
 enum close_mode {
     CLOSE_NOW,    /* drop what is queued */
     CLOSE_FLUSH,  /* when the queue is sent */
-    CLOSE_LINGER, /* when the queue is sent: end our side, then read and discard within a bound (RFC 9112 §9.6) */
+    CLOSE_LINGER, /* when the queue is sent: end our side, then read and discard up to 1 MiB, until the deadline, else 5 s (RFC 9112 §9.6) */
 };
 /* Marks, cancels, joins: NET_CLOSED comes when the kernel holds nothing. No other event of it follows. May be called again to hurry. */
 void conn_close(struct net *net, uint32_t conn, enum close_mode mode);
