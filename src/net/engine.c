@@ -276,7 +276,7 @@ static int64_t sleep_ms(const struct net *net)
  * 8 % more CPU time per request at 64 connections, for the calls that then find nothing, and no gain at 512. */
 static int enter(struct net *net, int wait)
 {
-    if (!wait || net->record_count > 0 || io_uring_cq_ready(&net->ring) > 0)
+    if (!wait || net->record_count > 0 || net->starved_first != NOBODY || io_uring_cq_ready(&net->ring) > 0)
         return uring_enter(net, 0, 0);
     int64_t ms = sleep_ms(net);
     return uring_enter(net, ms == 0 ? 0 : 1, ms);

@@ -27,6 +27,7 @@ void receive_stop(struct net *net, struct conn *conn)
 
 static void starve(struct net *net, struct conn *conn)
 {
+    must(conn->receive == RECEIVE_OFF && conn->next == NOBODY);
     conn->receive = RECEIVE_STARVED;
     conn->next = NOBODY;
     if (net->starved_last == NOBODY)
@@ -36,27 +37,9 @@ static void starve(struct net *net, struct conn *conn)
     net->starved_last = conn_index(net, conn);
 }
 
-/* Those who found no buffer ask again once half of what the ring should hold is back. */
-void conn_feed_starved(struct net *net)
-{
-    if (net->starved_first == NOBODY || net->lent.in_ring < (net->lent.target + 1) / 2)
-        return;
-    uint32_t index = net->starved_first;
-    net->starved_first = net->starved_last = NOBODY;
-    while (index != NOBODY) {
-        struct conn *conn = &net->conns[index];
-        index = conn->next;
-        conn->next = NOBODY;
-        if (conn->receive != RECEIVE_STARVED)
-            continue;
-        conn->receive = RECEIVE_OFF;
-        if (conn->wanted && conn->state != CONN_CLOSING)
-            receive_arm(net, conn);
-    }
-}
-
 void receive_unstarve(struct net *net, struct conn *conn)
 {
+    must(conn->receive == RECEIVE_STARVED);
     uint32_t *link = &net->starved_first, previous = NOBODY;
     while (*link != conn_index(net, conn)) {
         previous = *link;
@@ -67,6 +50,23 @@ void receive_unstarve(struct net *net, struct conn *conn)
         net->starved_last = previous;
     conn->next = NOBODY;
     conn->receive = RECEIVE_OFF;
+}
+
+/* Those who found no buffer ask again once half of what the ring should hold is back: each turn no more of them than there are
+ * buffers, else thousands would ask for hundreds and find none again. */
+void conn_feed_starved(struct net *net)
+{
+    if (net->lent.in_ring < (net->lent.target + 1) / 2)
+        return;
+    uint32_t buffers = net->lent.in_ring;
+    while (net->starved_first != NOBODY && buffers > 0) {
+        struct conn *conn = &net->conns[net->starved_first];
+        receive_unstarve(net, conn);
+        if (!conn->wanted)
+            continue;
+        receive_arm(net, conn);
+        buffers--;
+    }
 }
 
 void conn_resume(struct net *net, uint32_t index)
