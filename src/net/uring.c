@@ -71,6 +71,8 @@ static int try_setup(struct io_uring *ring, struct io_uring_params *params)
         params->flags = sets[i] | IORING_SETUP_CQSIZE;
         params->cq_entries = CQ_ENTRIES;
         error = io_uring_queue_init_params(SQ_ENTRIES, ring, params);
+        if (error)
+            ring->ring_fd = -1; /* it may have been cleared to 0 */
         if (error != -EINVAL)
             return error;
     }
@@ -122,7 +124,8 @@ int uring_enter(struct net *net, unsigned wait, int64_t timeout_ms)
     unsigned left = publish(ring);
     int result = io_uring_enter2((unsigned)ring->enter_ring_fd, left, wait, flags, (sigset_t *)&arg, sizeof arg);
     net->facts.enters++;
-    net->scratch_used = 0;
+    if (io_uring_sq_ready(ring) == 0) /* else entries that point there are still to be read */
+        net->scratch_used = 0;
     if (result >= 0 || result == -ETIME || result == -EINTR || result == -EBUSY || result == -EAGAIN)
         return 0;
     return result;
