@@ -25,6 +25,7 @@ int lent_init(struct net *net)
     struct lent *lent = &net->lent;
     lent->entries = net->options.lent_buffers ? net->options.lent_buffers : 512;
     lent->each = net->options.lent_bytes ? net->options.lent_bytes : 4096;
+    must((lent->entries & (lent->entries - 1)) == 0 && lent->entries <= 32768);
     lent->target = lent->entries < TARGET_LEAST ? lent->entries : TARGET_LEAST;
     lent->ring = map(lent->entries * sizeof(struct io_uring_buf));
     lent->memory = map((size_t)lent->entries * lent->each + LENT_PADDING);
@@ -39,6 +40,17 @@ int lent_init(struct net *net)
     for (uint32_t i = lent->entries; i-- > 0;)
         lent->stack[lent->free++] = (uint16_t)i;
     return 0;
+}
+
+/* After the ring is gone. */
+void lent_fini(struct net *net)
+{
+    struct lent *lent = &net->lent;
+    if (lent->ring)
+        munmap(lent->ring, lent->entries * sizeof(struct io_uring_buf));
+    if (lent->memory)
+        munmap(lent->memory, (size_t)lent->entries * lent->each + LENT_PADDING);
+    free(lent->stack);
 }
 
 void lent_return(struct net *net, uint32_t buffer)

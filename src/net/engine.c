@@ -69,8 +69,10 @@ static int stores_init(struct net *net)
 struct net *net_new(const struct net_options *options, char *ret_message, uint32_t message_bytes)
 {
     struct net *net = calloc(1, sizeof *net);
+    snprintf(ret_message, message_bytes, "%s", net ? "" : "not enough memory for the engine");
     if (!net)
         return NULL;
+    net->spare_fd = -1;
     net->options = *options;
     if (!net->options.timers || net->options.timers > 1u << TIMER_INDEX_BITS)
         net->options.timers = 1u << TIMER_INDEX_BITS;
@@ -98,10 +100,12 @@ void net_free(struct net *net)
         return;
     if (net->ring.ring_fd >= 0)
         io_uring_queue_exit(&net->ring); /* the kernel gives up what it holds before this returns, or soon after */
-    for (uint32_t i = 0; net->conns && i < net->conn_top; i++)
+    for (uint32_t i = 0; net->conns && i < net->conn_top; i++) {
+        queue_free(net, &net->conns[i].out);
         if (net->conns[i].state != CONN_FREE && net->conns[i].fd >= 0)
             close(net->conns[i].fd);
-    if (net->spare_fd > 0)
+    }
+    if (net->spare_fd >= 0)
         close(net->spare_fd);
     if (net->conns)
         munmap(net->conns, net->conn_room * sizeof *net->conns);
@@ -110,7 +114,7 @@ void net_free(struct net *net)
     if (net->files)
         munmap(net->files, net->file_room * sizeof *net->files);
     blocks_free(net);
-    free(net->lent.stack);
+    lent_fini(net);
     free(net->records);
     free(net->scratch);
     free(net);

@@ -138,6 +138,7 @@ void uring_cancel(struct net *net, uint64_t tag);
 
 /* buffers.c */
 int lent_init(struct net *net);
+void lent_fini(struct net *net);
 void lent_return(struct net *net, uint32_t buffer);
 void lent_refill(struct net *net);
 void queue_take_out(struct net *net, struct net_queue *queue, uint32_t bytes); /* the first `bytes` are sent */
