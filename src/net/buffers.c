@@ -86,13 +86,13 @@ static struct block *block_get(struct net *net, uint32_t bytes, uint32_t queued)
     uint32_t class = queued == 0 ? 0 : queued <= class_room[0] ? 1 : 2;
     while (class_room[class] < bytes)
         class++;
+    if (net->block_bytes + class_room[class] > net->options.buffer_bytes)
+        return NULL;
     struct block *block = net->blocks_free[class];
     if (block) {
         net->blocks_free[class] = block->next;
         net->blocks_kept[class]--;
     } else {
-        if (net->block_bytes + class_room[class] > net->options.buffer_bytes)
-            return NULL;
         block = malloc(sizeof *block + class_room[class]);
         if (!block)
             return NULL;
