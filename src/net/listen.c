@@ -62,9 +62,11 @@ void listen_update(struct net *net)
         net->accept_paused = false;
         retry = true;
     }
-    if (!retry || net->accept_paused)
+    if (!retry)
         return;
-    net->accept_again = 0;
+    net->accept_again = 0; /* also while paused: a time that has passed would keep the worker awake */
+    if (net->accept_paused)
+        return;
     for (uint32_t i = 0; i < LISTENERS_MAX; i++)
         if (net->listeners[i].wanted && !net->listeners[i].armed)
             accept_arm(net, i);
