@@ -72,14 +72,22 @@ void listen_update(struct net *net)
             accept_arm(net, i);
 }
 
-/* Out of descriptors: give the one that waits a clear end instead of silence. */
-static void accept_and_close(struct net *net, struct listener *listener)
+/* Out of descriptors, give those who come a clear end instead of silence: the spare one is given up so that accepting goes on (the kernel
+ * refuses to begin without a free number, even when nobody waits), and the next connection is kept only if it can be had back. */
+static bool spare_give_up(struct net *net)
 {
+    if (net->spare_fd < 0)
+        return false;
     close(net->spare_fd);
-    int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0)
-        close(fd);
-    net->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    net->spare_fd = -1;
+    return true;
+}
+
+static bool spare_get(struct net *net)
+{
+    if (net->spare_fd < 0)
+        net->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return net->spare_fd >= 0;
 }
 
 static void accept_one(struct net *net, struct listener *listener, int fd)
@@ -99,19 +107,21 @@ void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32
     struct listener *listener = &net->listeners[index];
     bool current = listener->generation == generation;
     if (result >= 0) {
-        if (current && listener->wanted)
+        if (current && spare_get(net)) {
             accept_one(net, listener, result);
-        else
+        } else {
             close(result);
+            spare_get(net);
+        }
     }
     if (flags & IORING_CQE_F_MORE || !current)
         return;
     listener->armed = false;
     if (!listener->wanted || net->accept_paused)
         return;
-    if (result == -EMFILE || result == -ENFILE || result == -ENOBUFS || result == -ENOMEM) {
-        if (result == -EMFILE)
-            accept_and_close(net, listener);
+    if (result == -EMFILE && spare_give_up(net)) {
+        accept_arm(net, index);
+    } else if (result == -EMFILE || result == -ENFILE || result == -ENOBUFS || result == -ENOMEM) {
         net->accept_again = net->tick + ACCEPT_RETRY_MS;
     } else if (result == -EBADF || result == -EINVAL || result == -ENOTSOCK) {
         listener->wanted = false; /* not a listening socket (any more): asking again would spin */

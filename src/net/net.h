@@ -71,6 +71,7 @@ double net_unix_time(const struct net *net);
 /* ---- listening ---- */
 /* Accepts on a listening socket; `number` comes back in NET_ACCEPTED. The descriptor stays the caller's. */
 int net_listen(struct net *net, int fd, uint32_t number);
+/* Connections that are accepted already still come. */
 void net_listen_stop(struct net *net, uint32_t number);
 
 /* ---- connections, by number ---- */
