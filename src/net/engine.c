@@ -1,10 +1,10 @@
 /* The turn: send what is queued, sleep until something is due, record what completed. And the small stores: timers, file operations. */
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -88,7 +88,7 @@ struct net *net_new(const struct net_options *options, char *ret_message, uint32
         net_free(net);
         return NULL;
     }
-    net->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    net->spare_fd = eventfd(0, EFD_CLOEXEC);
     read_clocks(net);
     wheel_init(&net->wheel, net->tick);
     return net;
