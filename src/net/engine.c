@@ -150,15 +150,26 @@ static bool is_of_connection(const struct net_event *event)
     return event->kind >= NET_ACCEPTED && event->kind <= NET_CLOSED;
 }
 
-/* An event recorded before its connection was closed is not told any more; NET_CLOSED always is. */
+/* An event recorded before its connection was closed, or its timer stopped, is not told any more; NET_CLOSED always is. */
 static bool is_stale(const struct net *net, const struct record *record)
 {
+    if (record->event.kind == NET_TIMER)
+        return net->timers[record->event.conn].generation != record->generation;
     if (!is_of_connection(&record->event))
         return false;
     const struct conn *conn = &net->conns[record->event.conn];
     if (conn->generation != record->generation)
         return true;
     return record->event.kind != NET_CLOSED && conn->state != CONN_OPEN && conn->state != CONN_CONNECTING;
+}
+
+static void timer_free(struct net *net, uint32_t index)
+{
+    struct timer *timer = &net->timers[index];
+    timer->generation++;
+    timer->next = net->timer_free;
+    net->timer_free = index;
+    net->timer_count--;
 }
 
 int net_event_next(struct net *net, struct net_event *ret_event)
@@ -182,6 +193,8 @@ int net_event_next(struct net *net, struct net_event *ret_event)
             ret_event->owner = net->conns[ret_event->conn].owner;
         if (ret_event->kind == NET_CLOSED)
             conn_release(net, ret_event->conn);
+        else if (ret_event->kind == NET_TIMER)
+            timer_free(net, ret_event->conn);
         return 1;
     }
     return 0;
@@ -251,10 +264,9 @@ static void fire_timers(struct net *net)
             conn_timer_fired(net, (struct conn *)node);
             continue;
         }
-        struct timer *timer = (struct timer *)node;
-        struct net_event event = { .kind = NET_TIMER, .user = timer->user, .token = timer->token };
-        net_record(net, &event, 0, -1);
-        net_timer_stop(net, (int32_t)((timer->generation & 0x7ff) << TIMER_INDEX_BITS | (uint32_t)(timer - net->timers)));
+        struct timer *timer = (struct timer *)node; /* its slot is freed when the event is told, so that it can still be stopped */
+        struct net_event event = { .kind = NET_TIMER, .user = timer->user, .token = timer->token, .conn = (uint32_t)(timer - net->timers) };
+        net_record(net, &event, timer->generation, -1);
     }
 }
 
@@ -339,10 +351,7 @@ void net_timer_stop(struct net *net, int32_t handle)
     if ((timer->generation & 0x7ff) != (uint32_t)handle >> TIMER_INDEX_BITS)
         return;
     wheel_remove(&net->wheel, &timer->node);
-    timer->generation++;
-    timer->next = net->timer_free;
-    net->timer_free = index;
-    net->timer_count--;
+    timer_free(net, index);
 }
 
 /* ---- files ---- */

@@ -47,7 +47,7 @@ struct conn {
     int fd;
     uint8_t state, role, receive;
     bool wanted : 1;      /* the upper room wants bytes */
-    bool sending : 1, dirty : 1, connecting : 1, linger : 1, end_told : 1;
+    bool sending : 1, dirty : 1, connecting : 1, linger : 1;
 };
 
 struct record {
@@ -125,7 +125,7 @@ struct net {
     uint32_t scratch_used;
 
     uint64_t tick;
-    double now_ms, unix_offset;
+    double now_ms;
     bool features_no_iowait;
     struct net_facts facts;
 };

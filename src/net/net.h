@@ -47,7 +47,7 @@ struct net_event {
 };
 
 struct net_options {
-    uint32_t connections;   /* clients and upstreams together; beyond it accepting pauses and conn_connect gives -EMFILE */
+    uint32_t connections;   /* clients and upstreams together at which accepting pauses; conn_connect gives -EMFILE at twice that and 1024 */
     uint32_t buffer_bytes;  /* bound of all output blocks and kept input, in bytes */
     uint32_t lent_buffers;  /* entries of the provided-buffer ring, a power of two; 0: chosen */
     uint32_t lent_bytes;    /* size of each; 0: 4096 */
@@ -64,7 +64,7 @@ void net_free(struct net *net);
 int net_turn(struct net *net, int wait);
 /* Next recorded event; 0 when there is none. Gives back the buffer that the last one lent. */
 int net_event_next(struct net *net, struct net_event *ret_event);
-/* Milliseconds of a monotonic clock and Unix time in seconds, both read once a turn. */
+/* Milliseconds of a monotonic clock, read once a turn, and Unix time in seconds (of a clock that moves every few ms). */
 double net_now_ms(const struct net *net);
 double net_unix_time(const struct net *net);
 
@@ -116,6 +116,7 @@ void conn_close(struct net *net, uint32_t conn, enum close_mode mode);
 /* ---- timers ---- */
 /* NET_TIMER after `ms`, never early. A handle ≥ 0, or -ENOBUFS. */
 int32_t net_timer_start(struct net *net, double ms, uint32_t user, double token);
+/* No NET_TIMER of it follows. A handle ends with its NET_TIMER or its stop; after 2048 more timers the number may be another's. */
 void net_timer_stop(struct net *net, int32_t timer);
 
 /* ---- files and other descriptors ---- */
@@ -132,7 +133,7 @@ struct net_facts {
     uint32_t lent_free;        /* buffers the kernel may use now */
     uint32_t out_bytes;        /* memory in output blocks */
     uint64_t no_buffers;       /* times the kernel found no buffer */
-    uint64_t overflows;        /* completions that did not fit the completion ring */
+    uint64_t overflows;        /* completions lost: no memory to keep what did not fit the completion ring */
     uint64_t turns, enters;
     uint64_t bytes_in, bytes_out;
 };
