@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/fault.h"
 #include "base/must.h"
 #include "net/internal.h"
 
@@ -148,6 +149,8 @@ int queue_write(struct net *net, struct net_queue *queue, const char *bytes, uin
     uint32_t room = queue->last ? queue->last->room - queue->last->end : 0;
     if (count > room && net->block_bytes + (count - room) + largest > net->options.buffer_bytes)
         return -ENOBUFS; /* all or nothing */
+    if (count > room && fault_hit("no-block"))
+        return -ENOBUFS;
     while (count > 0) {
         uint32_t piece = count < largest ? count : largest;
         if (room > 0 && piece > room)

@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/must.h"
 #include "net/internal.h"
 
@@ -194,7 +195,9 @@ static bool takes_output(const struct conn *conn)
 char *conn_out(struct net *net, uint32_t index, uint32_t bytes)
 {
     struct conn *conn = &net->conns[index];
-    return takes_output(conn) ? queue_out(net, &conn->out, bytes) : NULL;
+    if (!takes_output(conn) || fault_hit("no-block"))
+        return NULL;
+    return queue_out(net, &conn->out, bytes);
 }
 
 void conn_out_commit(struct net *net, uint32_t index, uint32_t bytes)
@@ -257,10 +260,12 @@ void conn_notify_drained(struct net *net, uint32_t index, uint32_t mark)
     check_drained(net, &net->conns[index]);
 }
 
-static void send_one(struct net *net, struct conn *conn, struct block *block)
+static void send_one(struct net *net, struct conn *conn, uint32_t bytes_max)
 {
+    const struct block *block = conn->out.first;
+    uint32_t bytes = block->end - block->begin;
     struct io_uring_sqe *sqe = uring_sqe(net, conn_tag(net, conn, OP_SEND), 0, NULL);
-    io_uring_prep_send(sqe, conn->fd, block->bytes + block->begin, block->end - block->begin, MSG_NOSIGNAL);
+    io_uring_prep_send(sqe, conn->fd, block->bytes + block->begin, bytes < bytes_max ? bytes : bytes_max, MSG_NOSIGNAL);
 }
 
 static void send_many(struct net *net, struct conn *conn)
@@ -285,10 +290,12 @@ static void send_queued(struct net *net, struct conn *conn)
 {
     if (conn->sending || conn->out.bytes == 0 || conn->connecting || conn->state >= CONN_CLOSING)
         return;
-    if (conn->out.first->next)
+    if (fault_hit("short-send"))
+        send_one(net, conn, 1);
+    else if (conn->out.first->next)
         send_many(net, conn);
     else
-        send_one(net, conn, conn->out.first);
+        send_one(net, conn, UINT32_MAX);
     conn->sending = true;
     conn->send_since = net->tick;
     if (net->options.stall_ms)

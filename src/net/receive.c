@@ -1,6 +1,7 @@
 /* Receiving: one multishot receive per connection, stopped and started again, and those who wait for a lent buffer. */
 #include <errno.h>
 
+#include "base/fault.h"
 #include "base/must.h"
 #include "net/internal.h"
 
@@ -8,8 +9,25 @@ enum { LINGER_BYTES_MAX = 1 << 20 };
 
 /* ---- asking, and those who found no buffer ---- */
 
+static void starve(struct net *net, struct conn *conn)
+{
+    must(conn->receive == RECEIVE_OFF && conn->next == NOBODY);
+    conn->receive = RECEIVE_STARVED;
+    conn->next = NOBODY;
+    if (net->starved_last == NOBODY)
+        net->starved_first = conn_index(net, conn);
+    else
+        net->conns[net->starved_last].next = conn_index(net, conn);
+    net->starved_last = conn_index(net, conn);
+}
+
 static void receive_arm(struct net *net, struct conn *conn)
 {
+    if (fault_hit("no-buffer")) {
+        net->facts.no_buffers++;
+        starve(net, conn);
+        return;
+    }
     struct io_uring_sqe *sqe = uring_sqe(net, conn_tag(net, conn, OP_RECEIVE), 0, NULL);
     io_uring_prep_recv_multishot(sqe, conn->fd, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
@@ -23,18 +41,6 @@ void receive_stop(struct net *net, struct conn *conn)
         return;
     uring_cancel(net, conn_tag(net, conn, OP_RECEIVE));
     conn->receive = RECEIVE_STOPPING;
-}
-
-static void starve(struct net *net, struct conn *conn)
-{
-    must(conn->receive == RECEIVE_OFF && conn->next == NOBODY);
-    conn->receive = RECEIVE_STARVED;
-    conn->next = NOBODY;
-    if (net->starved_last == NOBODY)
-        net->starved_first = conn_index(net, conn);
-    else
-        net->conns[net->starved_last].next = conn_index(net, conn);
-    net->starved_last = conn_index(net, conn);
 }
 
 void receive_unstarve(struct net *net, struct conn *conn)
@@ -158,4 +164,6 @@ void conn_received(struct net *net, uint32_t index, uint32_t generation, int32_t
     }
     if (!(flags & IORING_CQE_F_MORE))
         receive_over(net, conn, result);
+    else if (fault_hit("receive-end")) /* as when its completion found no room */
+        uring_cancel(net, conn_tag(net, conn, OP_RECEIVE));
 }
