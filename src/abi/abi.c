@@ -308,6 +308,11 @@ EXPORT int32_t mg_routes_use(struct mg_worker *w, struct route_builder *b, const
     return worker_use_routes(w, b, body_bytes, routes);
 }
 
+EXPORT void mg_route_name(struct mg_worker *w, uint32_t number, const char *text, uint32_t bytes)
+{
+    worker_name_route(w, number, (struct slice){ text, bytes });
+}
+
 EXPORT int32_t mg_rematch(struct mg_worker *w, uint32_t slot, uint32_t skip)
 {
     struct request *r = running(w, slot);

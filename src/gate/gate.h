@@ -110,6 +110,7 @@ struct mg_worker {
     struct net *net;
     struct route_program *program;
     double *body_bytes; /* per route number */
+    char **route_names; /* per route number; NULL: none */
     uint32_t body_routes;
     struct http_common common;
     struct http_scan scan;
@@ -154,6 +155,7 @@ int worker_open(struct mg_worker *w);
 /* Accepts, and tells the master. */
 int worker_serve(struct mg_worker *w);
 int worker_use_routes(struct mg_worker *w, const struct route_builder *builder, const double *body_bytes, uint32_t routes);
+void worker_name_route(struct mg_worker *w, uint32_t number, struct slice text);
 int worker_remote(struct mg_worker *w, const struct request *r, bool port, char *ret, uint32_t bytes);
 int32_t worker_next(struct mg_worker *w);
 void worker_wake(struct mg_worker *w, double token, int32_t result);

@@ -108,22 +108,41 @@ int worker_serve(struct mg_worker *w)
     return 0;
 }
 
+static void routes_free(struct mg_worker *w)
+{
+    route_program_free(w->program);
+    free(w->body_bytes);
+    for (uint32_t i = 0; w->route_names && i < w->body_routes; i++)
+        free(w->route_names[i]);
+    free(w->route_names);
+}
+
 int worker_use_routes(struct mg_worker *w, const struct route_builder *builder, const double *body_bytes, uint32_t routes)
 {
     struct route_program *program = route_compile(builder);
     double *limits = malloc((routes + 1) * sizeof *limits);
-    if (!program || !limits) {
+    char **names = calloc(routes + 1, sizeof *names);
+    if (!program || !limits || !names) {
         route_program_free(program);
         free(limits);
+        free(names);
         return -ENOMEM;
     }
     memcpy(limits, body_bytes, routes * sizeof *limits);
-    route_program_free(w->program);
-    free(w->body_bytes);
+    routes_free(w);
     w->program = program;
     w->body_bytes = limits;
+    w->route_names = names;
     w->body_routes = routes;
+    w->stats->route = -1;
     return 0;
+}
+
+void worker_name_route(struct mg_worker *w, uint32_t number, struct slice text)
+{
+    if (number >= w->body_routes || w->route_names[number])
+        return;
+    w->route_names[number] = strndup(text.at, text.bytes);
 }
 
 void worker_free(struct mg_worker *w)
@@ -142,8 +161,7 @@ void worker_free(struct mg_worker *w)
         munmap(w->clients, w->client_room * sizeof *w->clients);
     if (w->requests)
         munmap(w->requests, w->request_room * sizeof *w->requests);
-    route_program_free(w->program);
-    free(w->body_bytes);
+    routes_free(w);
     free(w->wakes);
     free(w);
 }
@@ -368,6 +386,19 @@ static void check_drained(struct mg_worker *w)
     }
 }
 
+/* Which route runs since when: what the master tells of a worker that dies in it. */
+static void heartbeat(struct mg_worker *w, uint32_t slot)
+{
+    struct mg_stats *stats = w->stats;
+    int32_t route = w->requests[slot].pub.match.route;
+    stats->since_ms = (int64_t)net_now_ms(w->net);
+    if (stats->route == route)
+        return;
+    stats->route = route;
+    const char *name = (uint32_t)route < w->body_routes ? w->route_names[route] : NULL;
+    snprintf(stats->route_name, sizeof stats->route_name, "%s", name ? name : "");
+}
+
 int32_t worker_next(struct mg_worker *w)
 {
     struct net_event event;
@@ -376,8 +407,10 @@ int32_t worker_next(struct mg_worker *w)
             return -2;
         if (w->in.conn != NONE) {
             int32_t slot = client_parse(w);
-            if (slot >= 0)
+            if (slot >= 0) {
+                heartbeat(w, (uint32_t)slot);
                 return slot;
+            }
             continue;
         }
         if (pop_wake(w))
