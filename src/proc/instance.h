@@ -14,7 +14,7 @@
 #include "proc/shm.h"
 
 /*          fork            READY            stop            ENDED, limit       limit
- *   NONE ───────▶ STARTING ─────▶ SERVING ─────▶ DRAINING ─────────────▶ ENDING ─────▶ KILLED
+ *   NONE -------> STARTING -----> SERVING -----> DRAINING -------------> ENDING -----> KILLED
  *
  * From each of them, when the process has ended: RESTING (a replacement is due later) or, when the instance stops, NONE. */
 enum worker_state {

@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { CLAIM_ATTEMPTS = 10, CONTROL_BACKLOG = 64 };
+enum { CLAIM_ATTEMPTS = 10, CONTROL_BACKLOG = 256 };
 
 /* Whether `folder` is there (made when it is not), ours, and has none of the `forbidden` bits of others in its mode. */
 static bool folder_is_ours(const char *folder, mode_t forbidden, char *ret_problem)

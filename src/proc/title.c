@@ -10,6 +10,7 @@
 
 static char *title_at;
 static size_t title_bytes;
+static char **title_words __attribute__((used)); /* the copy of argv, kept for the whole run: leak checkers see it here */
 
 /* Copies a list of strings; NULL when memory is refused. */
 static char **copy_list(char **list)
@@ -37,6 +38,7 @@ char **title_init(int argc, char **argv)
     if (!words || !variables || argc == 0)
         return argv;
     environ = variables;
+    title_words = words;
     title_at = argv[0];
     title_bytes = (size_t)(end - argv[0]);
     return words;

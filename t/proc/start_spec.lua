@@ -118,7 +118,9 @@ describe("the start", function()
     end)
 
     it("starts the first worker alone when there are once-hooks", function()
-        fails(9, "listen 127.0.0.1:0\nworkers 3\nonce 1\nfake fail-slot 0 9 first\nfake fail 9 other", "^moongate: worker 1: first\n$")
+        local lines = "listen 127.0.0.1:0\nworkers 2\nfake never-ready 0\nfake fail-slot 1 9 too early"
+        fails(6, lines .. "\nonce 1", "^moongate: worker 1: not ready in time\n$", { FAKE_START_MS = "150" })
+        fails(9, lines, "^moongate: worker 2: too early\n$", { FAKE_START_MS = "5000" })
         local s = instance.start("workers 3\nonce 1")
         local first = {}
         for _ = 1, 100 do

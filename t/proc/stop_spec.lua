@@ -100,7 +100,10 @@ describe("stopping", function()
 
     it("works while the workers start", function()
         local child = instance.spawn { "run", instance.config("listen 127.0.0.1:0\nfake never-ready"), "--name", "n" }
-        instance.wait_until(function() return #process.children(child.pid) > 0 and instance.status("n").state == "starting" end)
+        instance.wait_until(function()
+            local _, out = instance.run { "status", "--json", "--name", "n" }
+            return out:find('"state":"starting"', 1, true)
+        end)
         child:signal(signal.SIGTERM)
         instance.wait_file(child.stderr_path, "finishing requests")
         child:signal(signal.SIGTERM)

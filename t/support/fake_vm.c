@@ -6,7 +6,7 @@
  *   fake fail CODE TEXT            each worker says CONTROL_FAILED and ends with CODE
  *   fake fail-slot N CODE TEXT     only worker N (from 0) does
  *   fake die-unready               ends before it says anything
- *   fake never-ready
+ *   fake never-ready [N]           no worker, or not worker N, ever says that it is ready
  *   fake slow-drain                ends when the last connection that it holds is closed
  *   fake hang-on-drain             ends when told to stop now
  *   fake deaf                      does not hear its master at all once it serves
@@ -335,8 +335,11 @@ int vm_worker(const struct vm_worker_boot *boot)
         abort();
     if (told(fake.config, "die-unready"))
         return 9;
-    while (told(fake.config, "never-ready"))
+    const char *never = told(fake.config, "never-ready");
+    while (never && (*never == 0 || atoi(never) == (int)boot->number))
         pause();
+    for (uint32_t i = 0; i < boot->listener_count; i++)
+        fcntl(boot->listeners[i], F_SETFL, O_NONBLOCK); /* another worker may be faster at a shared socket */
     say(boot->control, CONTROL_READY, "");
     while (code < 0)
         code = turn(&fake);
