@@ -6,6 +6,8 @@
 #include "file/root.h"
 #include "gate/side.h"
 
+enum { KEPT_PER_SERVER = 512 };
+
 struct side *side_new(struct mg_worker *w)
 {
     struct side *side = calloc(1, sizeof *side);
@@ -13,6 +15,7 @@ struct side *side_new(struct mg_worker *w)
         .exchanges = w->request_room,
         .connections = (uint32_t)w->settings.connections,
         .window_bytes = (uint32_t)w->settings.window_bytes,
+        .idle_per_server = KEPT_PER_SERVER,
     };
     if (!side)
         return NULL;
