@@ -1,9 +1,11 @@
 /* Connections: states, the output queue with one send in flight, connecting, deadlines, and closing as a join. */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -394,9 +396,18 @@ void conn_connected(struct net *net, uint32_t index, uint32_t generation, int32_
 
 /* ---- the timer has fired ---- */
 
-static bool has_stalled(const struct net *net, const struct conn *conn)
+/* The kernel takes more only when a third of its own queue is free, which may be megabytes: a slow peer is not one that stands still, so
+ * what the peer has not acknowledged (SIOCOUTQ) counts as well. */
+static bool has_stalled(const struct net *net, struct conn *conn)
 {
-    return conn->sending && net->options.stall_ms && net->tick - conn->send_since >= net->options.stall_ms;
+    if (!conn->sending || !net->options.stall_ms)
+        return false;
+    int unacked = 0;
+    if (ioctl(conn->fd, SIOCOUTQ, &unacked) == 0 && unacked != conn->unacked) {
+        conn->unacked = unacked;
+        conn->send_since = net->tick;
+    }
+    return net->tick - conn->send_since >= net->options.stall_ms;
 }
 
 void conn_timer_fired(struct net *net, struct conn *conn)

@@ -45,6 +45,7 @@ struct conn {
     uint32_t dirty_next;  /* in the list of those with something to send */
     uint32_t discarded;   /* bytes thrown away while lingering */
     int fd;
+    int unacked;          /* bytes that the kernel held of what it took, at the last check for a stall */
     uint8_t state, role, receive;
     bool wanted : 1;      /* the upper room wants bytes */
     bool sending : 1, dirty : 1, connecting : 1, linger : 1;
