@@ -35,8 +35,8 @@ return {
     linger       = "2s",    -- reading on after an error answer, so that the client can read it
     pipeline     = 64,      -- requests of one connection running at once; beyond it reading pauses
     connections  = 10000,   -- connections of one worker; beyond it accepting pauses
-    requests     = 4096,    -- requests of one worker running at once; beyond it 503
-    buffers      = "128m",  -- memory of one worker for output and kept input; beyond it reading pauses, or 503
+    requests     = 4096,    -- requests of one worker running at once; beyond it reading pauses
+    buffers      = "128m",  -- memory of one worker for output, and as much for kept input; beyond it a connection is closed
     unread       = "256k",  -- of a body that no handler read, this much is read and dropped; beyond it the connection is closed
     window       = "64k",   -- bytes of one stream waiting to be sent before its writer waits
   },
