@@ -5,8 +5,10 @@ local ffi = require "ffi"
 local abi = require "moongate.abi"
 local await = require "moongate.await"
 local descriptor = require "moongate.descriptor"
+local handles = require "moongate.handles"
 local loop = require "moongate.loop"
 local pattern = require "moongate.pattern"
+local route_text = require("moongate.plan").route_text
 local request = require "moongate.request"
 local response = require "moongate.response"
 
@@ -48,7 +50,7 @@ end
 
 --- One number per distinct group; groups of one route with several methods are one.
 local function fold(groups)
-    local folded, single, next_number = {}, {}, 0
+    local folded, single, taken, next_number = {}, {}, {}, 0
     for _, group in ipairs(groups) do next_number = math.max(next_number, group.number) end
     for _, group in ipairs(groups) do
         local route = group[1]
@@ -57,12 +59,11 @@ local function fold(groups)
             first.methods[#first.methods + 1] = group.methods[1]
         else
             if #group == 1 and group.methods then single[route] = group end
-            local taken = false
-            for _, other in ipairs(folded) do taken = taken or other.number == group.number end
-            if taken then
+            if taken[group.number] then
                 next_number = next_number + 1
                 group.number = next_number
             end
+            taken[group.number] = true
             folded[#folded + 1] = group
         end
     end
@@ -99,7 +100,7 @@ local function hits(filter)
     end
 end
 
---- The filters of a route in order: { fn =, test = nil | function }.
+--- The filters of a route in order: { fn =, where =, test = nil | function }.
 local function filters_of(app, route)
     local list = {}
     for _, filter in ipairs(app.filters) do
@@ -107,7 +108,7 @@ local function filters_of(app, route)
         if not route and filter.pattern == "/*" and not filter.host then relation = "always" end
         if relation ~= "never" then
             if relation == "sometimes" and not filter.test then filter.test = hits(filter) end
-            list[#list + 1] = { fn = filter.fn, test = relation == "sometimes" and filter.test or nil }
+            list[#list + 1] = { fn = filter.fn, where = filter.where, test = relation == "sometimes" and filter.test or nil }
         end
     end
     return list
@@ -132,19 +133,25 @@ end
 --- What a filter calls as `next`: built once per route and position, each from source of its own, or traces of different routes would
 --- meet in one prototype.
 local INNER = [[
-local result, app, handler, fn, test, rest = ...
+local result, app, handler, fn, where, test, rest = ...
 %s]]
 local BODIES = {
     last = "return function(req) return result(app, req, handler(req)) end",
-    filter = "return function(req) return result(app, req, fn(req, rest)) end",
-    tested = "return function(req) if test(req) then return result(app, req, fn(req, rest)) end return rest(req) end",
+    filter = "return function(req) local a, b, c = fn(req, rest) return result(app, req, a, b, c, where) end",
+    tested = [[return function(req)
+        if not test(req) then return rest(req) end
+        local a, b, c = fn(req, rest)
+        return result(app, req, a, b, c, where)
+    end]],
 }
 
 local function inner(app, filters, at, handler)
     local filter = filters[at]
     local body = not filter and BODIES.last or filter.test and BODIES.tested or BODIES.filter
     local rest = filter and inner(app, filters, at + 1, handler)
-    return loadstring(INNER:format(body), "=moongate.filter")(response.result, app, handler, filter and filter.fn, filter and filter.test, rest)
+    local make = loadstring(INNER:format(body), "=moongate.filter")
+    if not filter then return make(response.result, app, handler) end
+    return make(response.result, app, handler, filter.fn, filter.where, filter.test, rest)
 end
 
 local function is_function(value) return type(value) == "function" end
@@ -158,11 +165,11 @@ local function emit_route(source, depth, app, route)
         local fn = constant and function() return handler end or handler
         local first = filters[1]
         if first.test then
-            source:add(depth, "local a, b, c = v[%d](req)", source:value(inner(app, filters, 1, fn)))
+            source:add(depth, "answer(app, req, v[%d](req))", source:value(inner(app, filters, 1, fn)))
         else
             source:add(depth, "local a, b, c = v[%d](req, v[%d])", source:value(first.fn), source:value(inner(app, filters, 2, fn)))
+            source:add(depth, "answer(app, req, a, b, c, %q)", first.where)
         end
-        source:add(depth, "answer(app, req, a, b, c)")
     elseif constant then
         source:add(depth, "answer(app, req, v[%d])", source:value(handler))
     else
@@ -288,53 +295,40 @@ end
 
 --- ---- routes that every app has ----
 
---- No route for the path, or none for the method. Filters see these, too; the answer is the error handler's.
-local function fallback(status, message)
-    return function(req)
-        if status == 405 then
-            if req.method == "OPTIONS" then return 204 end
-            error({ status = 405, kind = "method-not-allowed", message = req.method .. " is not one of its methods" }, 0)
-        end
-        error({ status = status, kind = "not-found", message = message }, 0)
-    end
+--- No route for the path. Filters see this, too; the answer is the error handler's.
+local function not_found()
+    return response.failure(404, "not-found", "nothing is at this path")
 end
 
-local function built_in_groups(app)
-    -- Without filters there is nothing to unwind: answer at once, no error raised.
-    local function direct(status, kind, message)
-        return function(req)
-            if status == 405 and req.method == "OPTIONS" then return 204 end
-            local text = status == 405 and req.method .. " is not one of its methods" or message
-            return response.failure(status, kind, text)
-        end
-    end
-    local plain = #app.filters == 0
-    local missing = plain and direct(404, "not-found", "nothing is at this path") or fallback(404, "nothing is at this path")
-    local wrong = plain and direct(405, "method-not-allowed") or fallback(405)
-    return { { handler = missing }, number = NOT_FOUND }, { { handler = wrong }, number = METHOD_WRONG }
+--- None for the method.
+local function method_wrong(req)
+    if req.method == "OPTIONS" then return 204 end
+    return response.failure(405, "method-not-allowed", req.method .. " is not one of its methods")
+end
+
+local function built_in_groups()
+    return { { handler = not_found }, number = NOT_FOUND }, { { handler = method_wrong }, number = METHOD_WRONG }
 end
 
 --- ---- a generation ----
 
-local function open_upstreams(app, opened)
+--- Upstreams that routes name are opened at once, so that what is wrong with them is told now.
+local function open_upstreams(app)
     for _, route in ipairs(app.routes) do
         local handler = route.handler
         if descriptor.is(handler) and handler.kind == "proxy" then
-            local upstream = handler.upstream
-            if not opened[upstream] then
-                local lines = {}
-                for _, server in ipairs(upstream.servers) do lines[#lines + 1] = ("%s %d\n"):format(server.address, server.weight) end
-                local text = table.concat(lines)
-                local handle = C.mg_upstream_open(abi.worker, upstream.name, #upstream.name, text, #text)
-                if handle < 0 then
-                    return nil, ("%s: upstream %q: %s"):format(route.where, upstream.name, ffi.string(abi.border.text, abi.border.text_bytes))
-                end
-                upstream.handle = handle
-                opened[upstream] = handle
-            end
+            local handle, message = handles.upstream(handler.upstream)
+            if not handle then return nil, ("%s: %s"):format(route.where, message) end
         end
     end
     return true
+end
+
+--- Where the routes of a group were written; nil for those that every app has.
+local function places_of(group)
+    local places = {}
+    for at, route in ipairs(group) do places[at] = route.where end
+    return places[1] and table.concat(places, ", ")
 end
 
 --- Builds all that a generation needs, without putting it into service.
@@ -349,7 +343,7 @@ function M.build(app)
         C.mg_routes_free(builder)
         return nil, message
     end
-    local missing, wrong = built_in_groups(app)
+    local missing, wrong = built_in_groups()
     groups[#groups + 1], groups[#groups + 2] = missing, wrong
     table.sort(groups, function(a, b) return a.number < b.number end)
 
@@ -362,18 +356,23 @@ function M.build(app)
     local main = chunk(C, abi.worker, request.objects, live, await.raw_yield, loop.ASIDE, response.answer, request.reset, app, source.values, {},
         abi.border)
 
-    local names, limits = {}, {}
+    local names, limits, titles, places = {}, {}, {}, {}
     for _, group in ipairs(groups) do
         local route = group[1]
         names[group.number] = route.names
+        titles[group.number] = route.pattern and route_text(route) or nil
         limits[group.number] = route.options and route.options.body or -1
+        places[group.number] = places_of(group)
     end
-    return { app = app, main = main, live = live, builder = builder, names = names, limits = limits, last = groups[#groups].number, opened = {} }
+    return {
+        app = app, main = main, live = live, builder = builder, names = names, limits = limits, titles = titles, places = places,
+        last = groups[#groups].number,
+    }
 end
 
 --- Puts a generation into service in this worker. true; or nil and what prevents it.
 function M.use(generation)
-    local ok, message = open_upstreams(generation.app, generation.opened)
+    local ok, message = open_upstreams(generation.app)
     if not ok then return nil, message end
     local count = generation.last + 1
     local limits = ffi.new("double[?]", count)
@@ -381,7 +380,8 @@ function M.use(generation)
     if C.mg_routes_use(abi.worker, generation.builder, limits, count) < 0 then return nil, "not enough memory for the routes" end
     C.mg_routes_free(generation.builder)
     generation.builder = nil
-    request.route_names = generation.names
+    for number, name in pairs(generation.titles) do C.mg_route_name(abi.worker, number, name, #name) end
+    request.route_names, request.route_places = generation.names, generation.places
     request.extensions = generation.app.extensions
     loop.use(generation)
     return true

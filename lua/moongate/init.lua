@@ -1,6 +1,7 @@
 --- What `require "moongate"` returns: the words a site is written in.
 local app = require "moongate.app"
 local abi = require "moongate.abi"
+local answers = require "moongate.answers"
 local descriptor = require "moongate.descriptor"
 local json = require "moongate.json"
 local request = require "moongate.request"
@@ -22,8 +23,8 @@ local mg = {
     extend_request = app.extend_request,
 
     -- answers
-    text = response.text, html = response.html, json = response.json, redirect = response.redirect, file = response.file,
-    stream = response.stream, sse = response.sse, respond = response.respond,
+    text = answers.text, html = answers.html, json = answers.json, redirect = answers.redirect, file = answers.file,
+    stream = answers.stream, sse = answers.sse, respond = answers.respond,
     proxy = descriptor.proxy,
 
     -- waiting

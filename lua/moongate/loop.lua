@@ -16,10 +16,16 @@ local ASIDE, WAIT, DONE = M.ASIDE, await.WAIT, await.DONE
 
 local idle = {}       -- dispatchers that stepped aside
 local generation      -- { main = function(job), live = {busy=}, … }: what dispatchers run
-local on_error        -- function(slot, err, traceback): answers a request whose handler raised
+local on_error        -- function(slot, err, stack): answers a request whose handler raised
 local on_task_error   -- function(task, err, traceback)
 local on_event = {}   -- by enum mg_event_kind
 local ended = false
+
+--- Any value as text, also one whose __tostring raises.
+function M.shown(value)
+    local ok, text = pcall(tostring, value)
+    return ok and text or "a value that cannot be shown"
+end
 
 --- Puts a generation into service. Dispatchers of the one before finish what they are doing and go.
 function M.use(new)
@@ -82,10 +88,9 @@ local function came_back(task, ok, what)
     if not ok then
         local slot = abi.border.current
         await.forget(task)
-        local err = explain(what)
-        local traceback = debug.traceback(task.co, tostring(err))
-        if slot < 0 then error("the dispatcher failed outside of a request: " .. traceback, 0) end
-        M.run_job(function() on_error(slot, err, traceback) end, slot)
+        local err, stack = explain(what), debug.traceback(task.co)
+        if slot < 0 then error(("the dispatcher failed outside of a request: %s\n%s"):format(M.shown(err), stack), 0) end
+        M.run_job(function() on_error(slot, err, stack) end, slot)
     elseif what == ASIDE then
         if task.generation == generation then idle[#idle + 1] = task else await.forget(task) end
     elseif what ~= WAIT then
@@ -117,14 +122,14 @@ local function step(task, job)
     await.enter(nil)
     if not ok then
         what = explain(what)
-        local traceback = what ~= await.CANCELLED and debug.traceback(task.co, tostring(what)) or nil
+        local traceback = what ~= await.CANCELLED and debug.traceback(task.co, M.shown(what)) or nil
         task.traceback = traceback
         finish_task(task, false, what)
         if what ~= await.CANCELLED and not task.watched then on_task_error(task, what, traceback) end
     elseif what == DONE then
         finish_task(task, true)
     elseif what ~= WAIT then
-        error("a coroutine of the scheduler yielded something else: " .. tostring(what) .. " " .. status(task.co))
+        error("a coroutine of the scheduler yielded something else: " .. M.shown(what) .. " " .. status(task.co))
     end
 end
 

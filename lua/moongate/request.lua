@@ -80,12 +80,18 @@ local function fill_params(req, names, p)
     local params = req._params
     local before = req._params_names
     if before ~= names then
-        for at = 1, #before do params[before[at]] = nil end
-        req._params_names = names
+        for at = 1, #before do rawset(params, before[at], nil) end
+        rawset(req, "_params_names", names)
     end
-    for at = 1, #names do params[names[at]] = capture(p, at - 1) end
+    for at = 1, #names do rawset(params, names[at], capture(p, at - 1)) end
     return params
 end
+
+local Params = {
+    __newindex = function(_, name)
+        error(("req.params.%s cannot be set: keep what belongs to this request in req.state"):format(tostring(name)), 2)
+    end,
+}
 
 local buffer = ffi.new("char[128]")
 
@@ -174,8 +180,8 @@ function MT.__newindex(_, key)
 end
 
 M.NO_NAMES = {}
---- Names of captures by route number; set for each generation.
-M.route_names = {}
+--- Names of captures, and where the route was written, by route number; set for each generation.
+M.route_names, M.route_places = {}, {}
 
 local Dead = {
     __index = function(_, key)
@@ -232,9 +238,13 @@ function Request:text(limit)
     local known = rawget(self, "_text")
     if known then return known end
     begin_reading(self, "text")
-    if limit and C.mg_body_limit(abi.worker, self.slot, require("moongate.units").size(limit)) < 0 then
-        rawset(self, "_failed", 413)
-        return nil, MESSAGES[-413], 413
+    if limit then
+        local bytes, why = require("moongate.units").size(limit)
+        if not bytes then error("req:text: " .. why, 2) end
+        if C.mg_body_limit(abi.worker, self.slot, bytes) < 0 then
+            rawset(self, "_failed", 413)
+            return nil, MESSAGES[-413], 413
+        end
     end
     local piece, message, status = next_piece(self)
     if status then return nil, message, status end
@@ -298,6 +308,8 @@ function Request:on_done(fn)
         hooks = {}
         rawset(self, "_hooks", hooks)
         rawset(self, "_used", true)
+        -- At once: the answer may have begun already, and the slot goes with its end.
+        if not self._held and C.mg_hold(abi.worker, self.slot, 0) >= 0 then rawset(self, "_held", "waiting") end
     end
     hooks[#hooks + 1] = fn
 end
@@ -314,7 +326,7 @@ M.Request = Request
 local function new(slot)
     local req = {
         slot = slot, _p = C.mg_request(abi.worker, slot), headers = setmetatable({ slot }, Headers), scheme = "http",
-        _used = false, _hooks = false, _held = false, _res = false, _params = {}, _params_names = M.NO_NAMES, _shared = false,
+        _used = false, _hooks = false, _held = false, _res = false, _params = setmetatable({}, Params), _params_names = M.NO_NAMES, _shared = false,
     }
     return setmetatable(req, MT)
 end

@@ -19,6 +19,7 @@ local function apply_settings(config)
     for _, row in ipairs(abi.settings_rows()) do settings[row.field] = config.settings[row.field] end
     local server = config.server or ""
     C.mg_server_field(worker, server, #server)
+    abi.border.debug = config.debug and 1 or 0
     local levels = { debug = 0, info = 1, warn = 2, error = 3 }
     C.mg_log_format(worker, config.log.format == "json" and 1 or 0, config.debug and 0 or levels[config.log.level])
 end
@@ -79,13 +80,15 @@ function M.main(boot, options)
     apply_settings(evaluation.config)
     if abi.C.mg_open(abi.worker) < 0 then return fail(require("ffi").string(abi.border.text, abi.border.text_bytes)) end
 
+    evaluation.apps.folder = require("moongate.paths").folder_of(evaluation.files[1] or "")
     local generation, message = chain.build(evaluation.apps)
     if not generation then return fail(message) end
     local ok, why = chain.use(generation)
     if not ok then return fail(why) end
     loop.handle {
-        error = function(slot, err, traceback)
-            if slot >= 0 then response.raised(generation.app, slot, err, traceback) else response.log(3, traceback) end
+        error = function(slot, err, stack)
+            local fine, message = pcall(response.raised, generation.app, slot, err, stack)
+            if not fine then response.give_up(generation.app, slot, message) end
         end,
         task_error = function(task, _, traceback)
             response.log(3, ("a task%s failed: %s"):format(task.where and " spawned at " .. task.where or "", traceback))

@@ -257,11 +257,14 @@ EXPORT void mg_root_close(struct mg_worker *w, int32_t root)
     side_root_close(w, root);
 }
 
-EXPORT int32_t mg_reply_file(struct mg_worker *w, uint32_t slot, int32_t root, const char *path, uint32_t bytes, const char *content_type,
-                             uint32_t content_type_bytes)
+EXPORT int32_t mg_reply_file(struct mg_worker *w, uint32_t slot, int32_t root, const char *path, uint32_t bytes, uint32_t status,
+                             const char *content_type, uint32_t content_type_bytes)
 {
     struct request *r = running(w, slot);
-    return r ? side_reply_file(w, r, root, (struct slice){ path, bytes }, (struct slice){ content_type, content_type_bytes }) : -EALREADY;
+    struct slice type = { content_type, content_type_bytes };
+    if (status != 0 && (status < 200 || status > 599))
+        return -EINVAL;
+    return r ? side_reply_file(w, r, root, (struct slice){ path, bytes }, (uint16_t)status, type) : -EALREADY;
 }
 
 EXPORT int32_t mg_upstream_open(struct mg_worker *w, const char *name, uint32_t name_bytes, const char *servers, uint32_t bytes)

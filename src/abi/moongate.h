@@ -84,9 +84,9 @@ double mg_body_length(struct mg_worker *w, uint32_t slot);
 /* A folder to serve from: handle ≥ 0 or -errno. */
 int32_t mg_root_open(struct mg_worker *w, const char *folder, uint32_t bytes);
 void mg_root_close(struct mg_worker *w, int32_t root);
-/* Answers with a file below the root. `path` is decoded and relative. `content_type` bytes 0: by extension. 0: taken over;
- * -ENOENT, -EACCES, -EISDIR: not begun, Lua answers. */
-int32_t mg_reply_file(struct mg_worker *w, uint32_t slot, int32_t root, const char *path, uint32_t bytes,
+/* Answers with a file below the root. `path` is decoded and relative. `status` 0: as the request's conditions and range say; else that
+ * one, with the whole file. `content_type` bytes 0: by extension. 0: taken over; -ENOENT, -EACCES, -EISDIR: not begun, Lua answers. */
+int32_t mg_reply_file(struct mg_worker *w, uint32_t slot, int32_t root, const char *path, uint32_t bytes, uint32_t status,
                       const char *content_type, uint32_t content_type_bytes);
 /* An upstream from a list of servers "ADDRESS WEIGHT\n…": handle ≥ 0, or -errno with a sentence in border->text. */
 int32_t mg_upstream_open(struct mg_worker *w, const char *name, uint32_t name_bytes, const char *servers, uint32_t bytes);

@@ -236,7 +236,7 @@ int side_root_open(struct mg_worker *w, struct slice folder);
 void side_root_close(struct mg_worker *w, int root);
 int side_upstream_open(struct mg_worker *w, struct slice name, struct slice servers);
 void side_upstream_close(struct mg_worker *w, int upstream);
-int side_reply_file(struct mg_worker *w, struct request *r, int root, struct slice path, struct slice content_type);
+int side_reply_file(struct mg_worker *w, struct request *r, int root, struct slice path, uint16_t status, struct slice content_type);
 int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target);
 
 #include "gate/gate.inl.h"

@@ -65,7 +65,20 @@ static void set_fields(struct request *r, const struct file_answer *answer, stru
             reply_field(r, field->name, field->value, MG_FIELD_SET);
 }
 
-int side_reply_file(struct mg_worker *w, struct request *r, int root, struct slice path, struct slice type)
+/* A file that a script sends with a status of its own, or for another method, is sent whole: the request's conditions are about the
+ * resource, which is not this file. */
+static void decide(const struct mg_worker *w, const struct request *r, const struct file_entry *entry, uint16_t status, struct file_answer *answer)
+{
+    static const struct http_head plain = { .method = METHOD_GET };
+    bool own = status != 0 || (r->pub.head.method != METHOD_GET && r->pub.head.method != METHOD_HEAD);
+    file_decide(entry, own ? &plain : &r->pub.head, r->pub.bytes, net_unix_time(w->net), answer);
+    if (own)
+        answer->fields = NULL;
+    if (status != 0)
+        answer->status = status;
+}
+
+int side_reply_file(struct mg_worker *w, struct request *r, int root, struct slice path, uint16_t status, struct slice type)
 {
     struct file_entry entry;
     struct file_answer answer;
@@ -74,9 +87,9 @@ int side_reply_file(struct mg_worker *w, struct request *r, int root, struct sli
     int error = file_open(w->side->roots[root], path.at, path.bytes, &entry);
     if (error)
         return error;
-    file_decide(&entry, &r->pub.head, r->pub.bytes, net_unix_time(w->net), &answer);
+    decide(w, r, &entry, status, &answer);
     set_fields(r, &answer, type);
-    if (answer.status >= 400 || answer.status == 304) {
+    if (status == 0 && (answer.status >= 400 || answer.status == 304)) {
         close(entry.fd);
         struct slice phrase = http_status_phrase(answer.status);
         return reply_whole(w, r, answer.status, answer.status == 304 ? MG_CONTENT_NONE : MG_CONTENT_TEXT, phrase.at, phrase.bytes);

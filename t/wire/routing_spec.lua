@@ -1,22 +1,6 @@
 --- Routes as a client meets them: precedence, methods, hosts, predicates, escapes, slashes, and many routes.
+local served = require("t.support.served").by
 local server = require "t.support.server"
-local wire = require "t.support.wire"
-
---- A server for a whole `describe`, stopped and checked at its end.
-local function served(script)
-    local s
-    setup(function() s = server.start { script = "local mg = require 'moongate'\nlocal app = mg.app()\n" .. script .. "\nreturn app" } end)
-    teardown(function()
-        s:stop()
-        server.sweep()
-    end)
-    return function(method, target, fields)
-        local c = s:connect()
-        local response = c:request(method, target, fields)
-        c:close()
-        return response
-    end
-end
 
 local function body_of(ask, target, fields)
     local response = ask("GET", target, fields)
