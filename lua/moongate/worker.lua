@@ -8,9 +8,14 @@ local function tune()
     jit.opt.start("maxside=4000", "maxtrace=16000", "maxrecord=16000", "maxirconst=2000", "maxsnap=2000", "sizemcode=256", "maxmcode=32768")
 end
 
-local function fail(message)
+-- Exit codes of the command line (src/proc/options.tbl.h).
+local NO_RING, NO_START = 5, 6
+local ENOMEM = -12
+
+--- Tells the master why there will be no worker.
+local function fail(message, code)
     abi.C.mg_end(abi.worker, message, #message)
-    return 1
+    return code or NO_START
 end
 
 local function apply_settings(config)
@@ -78,7 +83,10 @@ function M.main(boot, options)
     local evaluation = evaluate.command(options)
     if not evaluation.config then return fail(evaluation.problems:text()) end
     apply_settings(evaluation.config)
-    if abi.C.mg_open(abi.worker) < 0 then return fail(require("ffi").string(abi.border.text, abi.border.text_bytes)) end
+    local opened = abi.C.mg_open(abi.worker)
+    if opened < 0 then
+        return fail(require("ffi").string(abi.border.text, abi.border.text_bytes), opened ~= ENOMEM and NO_RING or NO_START)
+    end
 
     evaluation.apps.folder = require("moongate.paths").folder_of(evaluation.files[1] or "")
     local generation, message = chain.build(evaluation.apps)
