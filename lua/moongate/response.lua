@@ -124,6 +124,11 @@ local function handler_for(app, status, kind)
     return kind and handlers[kind] or handlers[status] or handlers[KINDS[status] or false] or handlers["*"]
 end
 
+--- A kind that the app has a handler for is not a surprise: it is not logged.
+local function is_expected(app, kind)
+    return kind ~= nil and CODES[kind] == nil and app.error_handlers[kind] ~= nil
+end
+
 local function log(level, text)
     C.mg_log(abi.worker, level, text, #text)
 end
@@ -214,7 +219,7 @@ function M.raised(app, slot, value, stack)
     local failed = rawget(req, "_failed") -- the content was broken: that is why, most likely
     if failed and status == 500 then
         status, err.message = failed, "the content could not be read"
-    elseif status >= 500 and value ~= await.CANCELLED then
+    elseif status >= 500 and value ~= await.CANCELLED and not is_expected(app, err.kind) then
         log_failure(req, err.traceback)
     end
     M.hold(app, req)
@@ -394,9 +399,9 @@ local function refuse_value(value, filter)
 end
 
 --- `return nil, message, code`: the error that it stands for.
-local function failure_of(req, message, code)
+local function failure_of(app, req, message, code)
     local status = type(code) == "number" and code or CODES[code or ""] or 500
-    if status == 500 then log_failure(req, "returned nil, " .. tostring(message)) end
+    if status == 500 and not is_expected(app, code) then log_failure(req, "returned nil, " .. tostring(message)) end
     return M.failure(status, type(code) == "string" and code or nil, tostring(message))
 end
 
@@ -453,7 +458,7 @@ function finish(app, req, a, b, c, in_error, filter)
         end
         return send(req, 200, a)
     elseif a == nil and b ~= nil then
-        return finish(app, req, failure_of(req, b, c))
+        return finish(app, req, failure_of(app, req, b, c))
     end
     refuse_value(a, filter)
 end
@@ -499,7 +504,7 @@ function M.result(app, req, a, b, c, filter)
     elseif kind == "table" then
         return result_of_value(req, res, a)
     elseif a == nil and b ~= nil then
-        return result_of_value(req, res, failure_of(req, b, c))
+        return result_of_value(req, res, failure_of(app, req, b, c))
     else
         refuse_value(a, filter)
     end

@@ -1,0 +1,272 @@
+--- Errors as a client and the log meet them.
+local script = require("t.support.served").script
+local served = require("t.support.served").by
+local server = require "t.support.server"
+
+--- The app's routes begin on line 1 of app.lua.
+local ROUTES = [[
+app:get("/raise", function(req) local nothing; return nothing.field end)
+app:get("/text", function(req) error("plain words") end)
+app:get("/after", function(req) mg.sleep(0.002) error("after a wait") end)
+app:get("/pcall", function(req) return select(2, pcall(error, "caught", 0)) end)
+app:get("/nothing", function(req) end)
+app:get("/boolean", function(req) return true end)
+app:get("/function", function(req) return function() end end)
+app:get("/two", function(req) return "text", "more" end)
+app:get("/status/:n", function(req) return tonumber(req.params.n) end)
+app:get("/status/:n/body", function(req) return tonumber(req.params.n), "body" end)
+app:get("/body/:kind", function(req) local kinds = { b = true, f = print } return 200, kinds[req.params.kind] end)
+app:get("/loop", function(req) local t = {} t.t = t return t end)
+app:get("/headers", function(req) return 200, "x", "no table" end)
+app:get("/mg/:n", function(req) mg.raise(tonumber(req.params.n), "message of " .. req.params.n) end)
+app:get("/mgkind", function(req) mg.raise("mine", "a message") end)
+app:get("/kind", function(req) error { kind = "mine", message = "of a table", extra = 7 } end)
+app:get("/kind/status", function(req) error { kind = "other", status = 409, message = "of other" } end)
+app:get("/odd/:n", function(req) error { status = tonumber(req.params.n) or req.params.n } end)
+app:get("/tostring", function(req) error(setmetatable({}, { __tostring = function() error("no text either") end })) end)
+app:get("/nil", function(req) error() end)
+app:get("/returned", function(req) return nil, "no such user", "not-found" end)
+app:get("/returned/status", function(req) return nil, "too many", 429 end)
+app:get("/returned/bare", function(req) return nil, "disk /secret/path is full" end)
+app:get("/started", function(req) return mg.stream(function(out) out:write("first ") out:flush() error("in the middle") end) end)
+app:get("/started/length", function(req) return mg.stream(function(out) out:write("first") error("too early") end, { length = 10 }) end)
+app:get("/started/short", function(req) return mg.stream(function(out) out:write("first") end, { length = 10 }) end)
+app:get("/before", function(req) return mg.stream(function(out) error("before the first byte") end) end)
+app:get("/sort", function(req) local t = { 3, 1, 2 } table.sort(t, function(a, b) mg.sleep(0.001) return a < b end) return "no" end)
+app:get("/ok", function(req) return "ok" end)
+]]
+
+local function line_of(path)
+    local number = 0
+    for line in ROUTES:gmatch("[^\n]+") do
+        number = number + 1
+        if line:find('app:get("' .. path .. '"', 1, true) then return number end
+    end
+end
+
+describe("an error without a handler for it", function()
+    local ask, s = served(ROUTES)
+    local PLAIN = "^500 Internal Server Error: this request failed; its id in the log is (%x+%-%x+)\n$"
+
+    --- A 500 that tells the client nothing but an id, under which the log has the route, its place and this text.
+    local function failed(target, text, path)
+        local response = ask("GET", target)
+        assert.equal(500, response.status, target)
+        local id = response.body:match(PLAIN)
+        assert.is_truthy(id, response.body)
+        assert.is_nil(response.body:find("app.lua", 1, true))
+        local where = (" GET %s (%s/app.lua:%d): "):format(target, s.server.folder, line_of(path or target))
+        local line = s.server:wait_log("request " .. id:gsub("%-", "%%-") .. ":[^\n]*")
+        assert.is_truthy(line:find(where, 1, true), line)
+        assert.is_truthy(line:find(text, 1, true), line)
+    end
+
+    it("is answered 500, with an id that finds it in the log", function()
+        failed("/raise", "app.lua:1: attempt to index local 'nothing'")
+        failed("/text", "app.lua:2: plain words")
+        failed("/nil", "nil")
+        assert.matches("stack traceback:\n[^\n]*app%.lua", s.server:log())
+    end)
+
+    it("is the same after a wait", function() failed("/after", "app.lua:3: after a wait") end)
+
+    it("is a handler that returned nothing, or what is no answer", function()
+        failed("/nothing", "the handler returned nothing: return a string, a table, a status, or a response")
+        failed("/boolean", "the handler returned a boolean")
+        failed("/function", "the handler returned a function")
+        failed("/two", "a status comes first")
+        failed("/body/b", "a body is a string or a table, not a boolean", "/body/:kind")
+        failed("/headers", "a table of header fields")
+        failed("/loop", "the answer cannot be JSON")
+    end)
+
+    it("is a status that there is not", function()
+        for _, status in ipairs { "0", "99", "100", "199", "600", "999", "-1" } do
+            failed("/status/" .. status, "a status must be from 200 to 599", "/status/:n")
+            failed("/status/" .. status .. "/body", "a status must be from 200 to 599", "/status/:n/body")
+        end
+        assert.equal(200, ask("GET", "/status/200").status)
+        assert.equal(599, ask("GET", "/status/599").status)
+        assert.equal("599 Unknown\n", ask("GET", "/status/599").body)
+    end)
+
+    it("is an error value that cannot be shown, or says a strange status", function()
+        failed("/tostring", "a value that cannot be shown")
+        failed("/odd/42", "status = 42", "/odd/:n")
+        failed("/odd/word", "status = word", "/odd/:n")
+        failed("/kind", "message = of a table")
+    end)
+
+    it("is a wait where nothing can wait, and says so", function() failed("/sort", "cannot wait inside a callback of a C function") end)
+
+    it("is a message returned after nil, without telling it", function()
+        failed("/returned/bare", "returned nil, disk /secret/path is full")
+        assert.is_nil(ask("GET", "/returned/bare").body:find("secret", 1, true))
+    end)
+
+    it("of a status is answered with it and its message, and is not logged", function()
+        local response = ask("GET", "/mg/418")
+        assert.equal(418, response.status)
+        assert.equal("418 I'm a Teapot: message of 418\n", response.body)
+        assert.equal("404 Not Found: no such user\n", ask("GET", "/returned").body)
+        assert.equal(429, ask("GET", "/returned/status").status)
+        assert.equal(409, ask("GET", "/kind/status").status)
+        assert.is_nil(s.server:log():find("message of 418", 1, true))
+        assert.equal("caught", ask("GET", "/pcall").body)
+    end)
+
+    it("after the first byte ends the stream so that the client can tell", function()
+        local c = s.server:connect()
+        c:send("GET /started HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert.equal(200, c:read_head().status)
+        assert.equal("first ", c:read_chunk())
+        c:expect_close()
+        for _, target in ipairs { "/started/length", "/started/short" } do
+            local d = s.server:connect()
+            d:send("GET " .. target .. " HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert.equal("10", d:read_head():get("content-length"))
+            assert.equal("first", d:read_bytes(5))
+            d:expect_close()
+        end
+        s.server:wait_log("app%.lua:%d+: in the middle")
+    end)
+
+    it("leaves the connection to the requests that follow", function()
+        local c = s.server:connect()
+        local answers = c:pipeline { "/raise", "/ok", "/nothing", "/after", "/status/1", "/ok" }
+        for at, status in ipairs { 500, 200, 500, 500, 500, 200 } do assert.equal(status, answers[at].status) end
+    end)
+end)
+
+describe("an error handler", function()
+    local ask, s = served([[
+        app:on_error("not-found", function(req, err) return "nothing at " .. req.path .. ": " .. err.message end)
+        app:on_error("method-not-allowed", function(req, err) return { status = err.status, kind = err.kind } end)
+        app:on_error("internal-error", function(req, err) return mg.html("<p>" .. err.id) end)
+        app:on_error(418, function(req, err) return 200, "teapot: " .. err.message, { ["x-tea"] = "green" } end)
+        app:on_error("mine", function(req, err) return 409, err.kind .. " " .. tostring(err.message) .. " " .. tostring(err.value and err.value.extra) end)
+        app:on_error("waits", function(req, err) mg.sleep(0.002) return 409, "waited" end)
+        app:on_error("streams", function(req, err) return 409, mg.stream(function(out) out:write("streamed") end) end)
+        app:on_error("broken", function(req, err) return err.no.such.field end)
+        app:on_error("silent", function(req, err) end)
+        app:on_error("halfway", function(req, err) return mg.stream(function(out) out:write("half") error("in the handler's stream") end) end)
+        app:on_error("again", function(req, err) mg.raise("mine", "raised again") end)
+        app:on_error("file", function(req, err) return mg.file("sorry.html", { status = 410 }) end)
+        app:on_error("redirect", function(req, err) return mg.redirect("/login", 303) end)
+        app:on_error(413, function(req, err) return "too much" end)
+        app:on_error("*", function(req, err) return ("any: %d %s %s"):format(err.status, tostring(err.kind), tostring(err.message)) end)
+        app:get("/raise", function(req) local t; t.x = 1 end)
+        app:get("/status/:n", function(req) return tonumber(req.params.n) end)
+        app:get("/status/:n/body", function(req) return tonumber(req.params.n), "my own" end)
+        app:get("/mg/:n", function(req) mg.raise(tonumber(req.params.n), "m") end)
+        app:get("/kind/:k", function(req) error { kind = req.params.k, message = "told", extra = 7 } end)
+        app:get("/returned", function(req) return nil, "gone", "mine" end)
+        app:get("/fields", function(req) return mg.respond { status = 200, headers = { ["x-a"] = "1" }, body = print } end)
+        app:post("/body", { body = 10 }, function(req) return req:text() end)
+        app:group("/part", function(part)
+            part:on_error("not-found", function(req, err) return 404, "nothing in this part" end)
+            part:get("/x", function(req) return nil, "no", "not-found" end)
+        end)
+    ]], { files = { ["sorry.html"] = "<p>gone" } })
+
+    it("answers its kind; a body alone keeps the status, whatever it is made of", function()
+        local response = ask("GET", "/none")
+        assert.equal(404, response.status)
+        assert.equal("nothing at /none: nothing is at this path", response.body)
+        local wrong = ask("PUT", "/raise", nil, "")
+        assert.equal(405, wrong.status)
+        assert.equal("GET, HEAD, OPTIONS", wrong:get("allow"))
+        assert.is_truthy(wrong.body:find('"kind":"method-not-allowed"', 1, true))
+        local broken = ask("GET", "/raise")
+        assert.equal(500, broken.status)
+        assert.equal("text/html; charset=utf-8", broken:get("content-type"))
+        s.server:wait_log("request " .. broken.body:match("<p>(.*)"):gsub("%-", "%%-") .. ": GET /raise ")
+    end)
+
+    it("answers a status, with a status and fields of its own", function()
+        local response = ask("GET", "/mg/418")
+        assert.equal(200, response.status)
+        assert.equal("teapot: m", response.body)
+        assert.equal("green", response:get("x-tea"))
+        assert.equal("nothing at /status/404: Not Found", ask("GET", "/status/404").body)
+        assert.equal("my own", ask("GET", "/status/404/body").body)
+    end)
+
+    it("answers kinds of one's own, raised or returned", function()
+        local response = ask("GET", "/kind/mine")
+        assert.equal(409, response.status)
+        assert.equal("mine told 7", response.body)
+        assert.equal("mine gone nil", ask("GET", "/returned").body)
+        assert.is_nil(s.server:log():find("GET /kind/mine", 1, true))
+        assert.is_nil(s.server:log():find("GET /returned", 1, true))
+        local unheard = ask("GET", "/kind/unheard")
+        assert.equal(500, unheard.status)
+        assert.matches("^<p>%x+%-%x+$", unheard.body)
+        s.server:wait_log("GET /kind/unheard [^\n]*kind = unheard")
+    end)
+
+    it("for all answers the rest", function()
+        local response = ask("GET", "/mg/503")
+        assert.equal(503, response.status)
+        assert.equal("any: 503 nil m", response.body)
+        assert.equal("any: 410 nil Gone", ask("GET", "/status/410").body)
+    end)
+
+    it("answers what is refused before a handler runs", function()
+        local response = ask("POST", "/body", nil, ("x"):rep(11))
+        assert.equal(413, response.status)
+        assert.equal("too much", response.body)
+        assert.equal("1234567890", ask("POST", "/body", nil, "1234567890").body)
+    end)
+
+    it("may wait, stream, redirect, and send a file", function()
+        assert.equal("waited", ask("GET", "/kind/waits").body)
+        local stream = ask("GET", "/kind/streams")
+        assert.equal(409, stream.status)
+        assert.equal("streamed", stream.body)
+        assert.equal("/login", ask("GET", "/kind/redirect"):get("location"))
+        local file = ask("GET", "/kind/file", { ["If-None-Match"] = "*", Range = "bytes=0-1" })
+        assert.equal(410, file.status)
+        assert.equal("<p>gone", file.body)
+        assert.is_nil(file:get("etag"))
+    end)
+
+    it("that fails is logged with its place, and the answer is plain", function()
+        for kind, text in pairs { broken = "attempt to index", silent = "returned nothing", again = "raised again" } do
+            local response = ask("GET", "/kind/" .. kind)
+            assert.equal(500, response.status)
+            assert.matches("^500 Internal Server Error: this request failed; its id in the log is %x+%-%x+\n$", response.body)
+            s.server:wait_log("the error handler at [^\n]*app%.lua:%d+ failed: [^\n]*")
+            if kind ~= "again" then s.server:wait_log(text) end
+        end
+        local c = s.server:connect()
+        c:send("GET /kind/halfway HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert.equal(500, c:read_head().status)
+        assert.equal("half", c:read_chunk())
+        c:expect_close()
+    end)
+
+    it("of a part answers there", function()
+        assert.equal("nothing in this part", ask("GET", "/part/none").body)
+        assert.equal("nothing in this part", ask("GET", "/part/x").body)
+        assert.equal("nothing at /parting: nothing is at this path", ask("GET", "/parting").body)
+    end)
+
+    it("gets none of the fields that were set for the answer that failed", function()
+        local response = ask("GET", "/fields")
+        assert.equal(500, response.status)
+        assert.is_nil(response:get("x-a"))
+    end)
+end)
+
+describe("in debug mode", function()
+    after_each(server.sweep)
+
+    it("the client is told file and line", function()
+        local s = server.start { script = script 'app:get("/", function(req) error("here") end)', args = { "--debug" } }
+        local response = s:get("/")
+        assert.equal(500, response.status)
+        assert.matches("its id in the log is .*app%.lua:1: here\nstack traceback:", response.body)
+        s:stop()
+    end)
+end)
