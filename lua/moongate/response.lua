@@ -248,6 +248,7 @@ end
 
 local function check_rc(rc, what)
     if rc == -22 then error(what .. ": a status must be from 200 to 599", 0) end
+    if rc == -7 then error(what .. ": its header fields are longer than 16 KiB together", 0) end
 end
 
 --- Status and body → bytes. `content` nil: by the body's type.

@@ -40,7 +40,8 @@ double mg_unix_time(struct mg_worker *w); /* seconds with fraction, exact */
 /* ---- answers ---- */
 
 /* The whole answer at once. `content` picks Content-Type unless the field list has one. HEAD, 204 and 304 drop the body as they must.
- * 0, -EINVAL (a status outside 200..599), -EALREADY (already begun), -ENOBUFS (no memory: 503 was sent). */
+ * 0, -EINVAL (a status outside 200..599), -EALREADY (already begun), -E2BIG (the fields are too large together: nothing was begun),
+ * -ENOBUFS (no memory: the connection ends). */
 int32_t mg_reply(struct mg_worker *w, uint32_t slot, uint32_t status, uint32_t content, const char *body, uint32_t bytes);
 /* Begins a streamed answer; `length` < 0: unknown. The same errors. */
 int32_t mg_stream_begin(struct mg_worker *w, uint32_t slot, uint32_t status, uint32_t content, double length);

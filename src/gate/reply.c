@@ -6,7 +6,7 @@
 #include "base/must.h"
 #include "gate/gate.h"
 
-enum { DIRECT_MAX = 16320, PIPELINED_ROOM = 512 };
+enum { DIRECT_MAX = 16320, PIPELINED_ROOM = 512, FRAMING_ROOM = 64 };
 
 /* ---- where bytes go ---- */
 
@@ -197,6 +197,12 @@ static void begun(struct mg_worker *w, struct request *r, uint32_t status)
     w->stats->answered[status / 100]++;
 }
 
+/* Heads are rendered in one block. Checked before anything is begun, so that another answer can be given; the framing is added later. */
+static bool head_fits(const struct mg_worker *w, const struct http_reply *reply)
+{
+    return http_render_bound(reply, &w->common) + FRAMING_ROOM <= DIRECT_MAX;
+}
+
 static int write_head(struct mg_worker *w, struct request *r, const struct http_reply *reply)
 {
     uint32_t bound = http_render_bound(reply, &w->common);
@@ -254,6 +260,8 @@ int reply_whole(struct mg_worker *w, struct request *r, uint32_t status, uint32_
     struct http_reply reply;
     bool bare = has_no_content(status);
     prepare(w, r, status, bare ? MG_CONTENT_NONE : content, &reply);
+    if (!head_fits(w, &reply))
+        return -E2BIG;
     reply.framing = bare ? FRAMING_NONE : FRAMING_LENGTH;
     reply.length = bytes;
     uint32_t bound = http_render_bound(&reply, &w->common), sent = bare || r->head_only ? 0 : bytes;
@@ -308,6 +316,10 @@ int reply_begin(struct mg_worker *w, struct request *r, uint32_t status, uint32_
     }
     struct http_reply reply;
     prepare(w, r, status, content, &reply);
+    if (!head_fits(w, &reply)) {
+        r->state = REQUEST_RUNNING;
+        return -E2BIG;
+    }
     if (has_no_content(status) || length == LENGTH_UNSAID)
         r->framing = FRAMING_NONE;
     else if (length >= 0)

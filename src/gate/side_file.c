@@ -103,7 +103,13 @@ int side_reply_file(struct mg_worker *w, struct request *r, int root, struct sli
     if (whole)
         close(entry.fd);
     request_park(w, r);
-    if (reply_begin(w, r, answer.status, MG_CONTENT_NONE, (double)answer.length) == 0 && whole)
+    error = reply_begin(w, r, answer.status, MG_CONTENT_NONE, (double)answer.length);
+    if (error == -E2BIG && !whole) {
+        uint32_t stream = r->stream;
+        r->stream = NONE;
+        file_stream_end(w->side->files, stream);
+    }
+    if (error == 0 && whole)
         reply_end(w, r, false);
-    return 0;
+    return error == -E2BIG ? error : 0;
 }

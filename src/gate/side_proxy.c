@@ -115,19 +115,25 @@ static void fail_proxied(struct mg_worker *w, struct request *r, uint32_t status
     worker_fail(w, r, (int32_t)status, copy ? copy : "the upstream failed");
 }
 
+static void refuse_head(struct mg_worker *w, struct request *r)
+{
+    uint32_t exchange = r->exchange;
+    r->exchange = NONE;
+    proxy_abort(w->side->proxy, exchange);
+    fail_proxied(w, r, 502, "the upstream's response head is too large", 41);
+}
+
 static void on_head(struct mg_worker *w, struct request *r, const struct proxy_event *event)
 {
     if (copy_fields(r, event) < 0) {
-        uint32_t exchange = r->exchange;
-        r->exchange = NONE;
-        proxy_abort(w->side->proxy, exchange);
-        fail_proxied(w, r, 502, "the upstream's response head is too large", 41);
+        refuse_head(w, r);
         return;
     }
     double length = announced(event);
     if (event->body_kind == BODY_NONE && length < 0)
         length = r->head_only || event->status == 304 ? LENGTH_UNSAID : 0;
-    reply_begin(w, r, event->status, MG_CONTENT_NONE, length);
+    if (reply_begin(w, r, event->status, MG_CONTENT_NONE, length) == -E2BIG)
+        refuse_head(w, r);
 }
 
 static void on_content(struct mg_worker *w, struct request *r, const struct proxy_event *event)
