@@ -13,6 +13,8 @@ X(linger_ms, "limits.linger", MS, 2000, 0, 60000, "reading on after an error ans
 X(pipeline, "limits.pipeline", COUNT, 64, 1, 64, "requests of one connection running at once; beyond it reading pauses")
 X(connections, "limits.connections", COUNT, 10000, 8, 1e6, "connections of one worker; beyond it accepting pauses")
 X(requests, "limits.requests", COUNT, 4096, 16, 65536, "requests of one worker running at once; beyond it reading pauses")
-X(buffer_bytes, "limits.buffers", BYTES, 134217728, 1048576, 4e9, "memory of one worker for output, and as much for kept input; beyond it the connection that asks for more is closed")
-X(unread_bytes, "limits.unread", BYTES, 262144, 0, 1e9, "of a body that no handler read, this much is read and dropped; beyond it the connection is closed")
+X(buffer_bytes, "limits.buffers", BYTES, 134217728, 1048576, 4e9,
+  "memory of one worker for output, and as much for kept input; beyond it the connection that asks for more is closed")
+X(unread_bytes, "limits.unread", BYTES, 262144, 0, 1e9,
+  "of a body that no handler read, this much is read and dropped; beyond it the connection is closed")
 X(window_bytes, "limits.window", BYTES, 65536, 4096, 16777216, "bytes of one stream waiting to be sent before its writer waits")
