@@ -37,13 +37,6 @@ void client_make_ready(struct mg_worker *w, uint32_t conn)
         list_push(w, &w->ready, conn);
 }
 
-void client_slot_freed(struct mg_worker *w)
-{
-    uint32_t conn = list_pop(w, &w->hungry);
-    if (conn != NONE)
-        list_push(w, &w->ready, conn);
-}
-
 static void input_from_kept(struct mg_worker *w, uint32_t conn)
 {
     struct kept *kept = w->clients[conn].kept;
@@ -54,10 +47,12 @@ static void input_from_kept(struct mg_worker *w, uint32_t conn)
 bool client_next_ready(struct mg_worker *w)
 {
     uint32_t conn = list_pop(w, &w->ready);
+    if (conn == NONE && request_is_free(w))
+        conn = list_pop(w, &w->hungry);
     if (conn == NONE)
         return false;
     struct client *client = &w->clients[conn];
-    if (!client->open)
+    if (!client->open) /* its number was in the list when it was lost */
         return true;
     client->full = false;
     if (client->phase == CLIENT_UNREAD)
@@ -96,6 +91,7 @@ static void disown_all(struct mg_worker *w, struct client *client)
     uint32_t slot = client->first;
     client->first = client->last = NONE;
     client->running = 0;
+    client->behind = 0;
     while (slot != NONE) {
         struct request *r = &w->requests[slot];
         slot = r->next;
@@ -138,13 +134,10 @@ void client_settle(struct mg_worker *w, uint32_t conn)
         return;
     if (client->ended && client->phase <= CLIENT_HEAD && kept_count(client) == 0)
         client->phase = CLIENT_LAST;
-    if (client->ended && client->phase == CLIENT_HEAD && client->running == 0) {
-        client_lost(w, conn); /* it left in the middle of a head */
-        return;
-    }
     if (client->running > 0)
         return;
-    if (client->phase == CLIENT_LAST || (w->draining && client->phase == CLIENT_IDLE))
+    bool left = client->ended && client->phase == CLIENT_HEAD; /* in the middle of a head: the answers before it still go out */
+    if (left || client->phase == CLIENT_LAST || (w->draining && client->phase == CLIENT_IDLE))
         close_gently(w, conn);
     else if (client->phase == CLIENT_IDLE)
         conn_deadline(w->net, conn, (uint32_t)w->settings.idle_ms);
@@ -289,11 +282,38 @@ static void refuse_input(struct mg_worker *w, struct client *client, struct requ
     reply_refuse(w, r, (uint32_t)-status, reason);
 }
 
-/* No room to run another request now: its bytes wait, reading pauses. */
+/* No room to run another request now: its bytes wait, reading pauses. The time that passes is ours, not the client's: that of a head which
+ * is not whole begins anew when it is looked at again. */
 static void input_wait(struct mg_worker *w, struct client *client)
 {
     client->full = true;
+    client->phase = CLIENT_IDLE;
+    conn_deadline(w->net, w->in.conn, 0);
     input_finish(w);
+}
+
+/* More than `most` bytes of answers wait, for the client to take them or for their turn. */
+static bool answers_exceed(const struct mg_worker *w, uint32_t conn, double most)
+{
+    return (double)conn_queued(w->net, conn) + (double)w->clients[conn].behind > most;
+}
+
+/* While a client does not take the answers that it has, no more of its requests are run. */
+static bool hold_back(struct mg_worker *w, uint32_t conn)
+{
+    if (!answers_exceed(w, conn, w->settings.window_bytes))
+        return false;
+    w->clients[conn].clogged = true;
+    return true;
+}
+
+static void let_on(struct mg_worker *w, uint32_t conn)
+{
+    struct client *client = &w->clients[conn];
+    if (!client->clogged || answers_exceed(w, conn, w->settings.window_bytes / 2))
+        return;
+    client->clogged = false;
+    client_make_ready(w, conn);
 }
 
 int32_t client_parse(struct mg_worker *w)
@@ -309,8 +329,11 @@ int32_t client_parse(struct mg_worker *w)
             input_finish(w);
             return -1;
         }
-        if (client->running >= w->settings.pipeline) {
+        if (client->running >= w->settings.pipeline || hold_back(w, in->conn)) {
+            uint32_t conn = in->conn;
             input_wait(w, client);
+            if (client->open && client->clogged)
+                client_update_drain(w, conn);
             return -1;
         }
         struct request *r = request_new(w, in->conn);
@@ -391,6 +414,7 @@ void client_answered(struct mg_worker *w, struct request *r)
         close = first->close;
         unlist_first(w, client, first);
         if (client->first != NONE && !close) {
+            client->behind -= w->requests[client->first].out.bytes;
             conn_take(w->net, conn, &w->requests[client->first].out);
             content_turn(w, &w->requests[client->first]);
             client_update_drain(w, conn);
@@ -401,7 +425,9 @@ void client_answered(struct mg_worker *w, struct request *r)
         client->full = false;
         disown_all(w, client); /* parsed after an answer that ends the connection: never answered */
     }
-    if (client->full && client->running < w->settings.pipeline && !client->ready)
+    if (client->clogged)
+        client_update_drain(w, conn); /* what was behind is with the connection now */
+    else if (client->full && client->running < w->settings.pipeline)
         client_make_ready(w, conn);
     client_settle(w, conn);
 }
@@ -423,6 +449,8 @@ void client_update_drain(struct mg_worker *w, uint32_t conn)
         mark = (uint32_t)w->settings.window_bytes / 2;
     if (client->first != NONE && w->requests[client->first].stream != NONE && (mark == NONE || mark < w->settings.window_bytes / 2))
         mark = (uint32_t)w->settings.window_bytes / 2;
+    if (client->clogged && client->behind < w->settings.window_bytes / 2 && (mark == NONE || mark < w->settings.window_bytes / 2 - client->behind))
+        mark = (uint32_t)(w->settings.window_bytes / 2) - client->behind;
     if (mark != NONE)
         conn_notify_drained(w->net, conn, mark);
 }
@@ -442,6 +470,7 @@ static void drained(struct mg_worker *w, uint32_t conn)
             link = &r->next;
         }
     }
+    let_on(w, conn);
     if (client->first != NONE) {
         struct request *r = &w->requests[client->first];
         if (r->drain_token != 0 && conn_queued(w->net, conn) <= r->drain_mark) {
@@ -451,7 +480,7 @@ static void drained(struct mg_worker *w, uint32_t conn)
         if (r->exchange != NONE || r->stream != NONE)
             side_drained(w, r);
     }
-    if (client->open && (client->held != NONE || (client->first != NONE && w->requests[client->first].drain_token != 0)))
+    if (client->open && ((client->clogged && client->behind < w->settings.window_bytes / 2) || client->held != NONE || (client->first != NONE && w->requests[client->first].drain_token != 0)))
         client_update_drain(w, conn);
 }
 
@@ -518,7 +547,7 @@ static void too_slow(struct mg_worker *w, uint32_t conn)
         break;
     case CLIENT_IDLE:
     case CLIENT_LAST:
-        if (client->running == 0)
+        if (client->running == 0 && kept_count(client) == 0)
             close_gently(w, conn);
         break;
     }

@@ -97,8 +97,10 @@ static void send_continue(struct mg_worker *w, struct request *r)
 
 void content_turn(struct mg_worker *w, struct request *r)
 {
-    if (r->waiting && !r->body.done && w->clients[r->pub.conn].phase == CLIENT_CONTENT)
-        send_continue(w, r);
+    if (!r->waiting || !r->expect || r->body.done || w->clients[r->pub.conn].phase != CLIENT_CONTENT)
+        return;
+    send_continue(w, r);
+    conn_deadline(w->net, r->pub.conn, (uint32_t)w->settings.body_ms);
 }
 
 static int32_t fail(struct request *r, int32_t error)
@@ -148,7 +150,7 @@ int32_t content_read(struct mg_worker *w, struct request *r, double token)
         return fail(r, -EPIPE);
     r->waiting = true;
     send_continue(w, r);
-    conn_deadline(w->net, r->pub.conn, (uint32_t)w->settings.body_ms);
+    conn_deadline(w->net, r->pub.conn, r->expect ? 0 : (uint32_t)w->settings.body_ms); /* a client that may not send yet is not slow */
     resume_reading(w, r->pub.conn);
     r->body_token = token;
     return -EAGAIN;

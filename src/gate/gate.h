@@ -40,9 +40,11 @@ struct client {
     uint32_t parsed_at;     /* length at which the partial head was last parsed in vain */
     uint32_t held;          /* answered requests whose last byte somebody waits for: list of slots */
     uint32_t unread;        /* the answered request whose content is being dropped: slot, or NONE */
+    uint32_t behind;        /* bytes of answers whose turn has not come */
     uint16_t running;       /* requests in the list */
     uint8_t phase;          /* enum client_phase */
     bool ready : 1, open : 1, ended : 1, full : 1, linger : 1;
+    bool clogged : 1;       /* full, because its answers wait to be taken */
 };
 
 enum request_state { REQUEST_FREE, REQUEST_RUNNING, REQUEST_STREAMING, REQUEST_ENDED };
@@ -168,7 +170,6 @@ void client_event(struct mg_worker *w, const struct net_event *event);
 int32_t client_parse(struct mg_worker *w);   /* next request of the current input: slot, or -1 */
 bool client_next_ready(struct mg_worker *w); /* makes the next waiting input current */
 void client_make_ready(struct mg_worker *w, uint32_t conn);
-void client_slot_freed(struct mg_worker *w);
 void client_settle(struct mg_worker *w, uint32_t conn); /* idle, last, full, drained: what follows from the phase */
 void client_answered(struct mg_worker *w, struct request *r); /* r has ended: move on what follows it */
 void client_drain_all(struct mg_worker *w);

@@ -10,3 +10,8 @@ static inline bool request_is_first(const struct mg_worker *w, const struct requ
 {
     return r->pub.conn != NONE && w->clients[r->pub.conn].first == r->pub.slot;
 }
+
+static inline bool request_is_free(const struct mg_worker *w)
+{
+    return w->request_free != NONE || w->request_top < w->request_room;
+}

@@ -21,19 +21,25 @@ static char *out_room(struct mg_worker *w, struct request *r, uint32_t bytes)
 
 static void out_commit(struct mg_worker *w, struct request *r, uint32_t bytes)
 {
-    if (request_is_first(w, r))
+    if (request_is_first(w, r)) {
         conn_out_commit(w->net, r->pub.conn, bytes);
-    else
+    } else {
         queue_commit(&r->out, bytes);
+        w->clients[r->pub.conn].behind += bytes;
+    }
     r->bytes_out += bytes;
 }
 
 static int out_write(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count)
 {
-    int error = request_is_first(w, r) ? conn_write(w->net, r->pub.conn, bytes, count) : queue_write(w->net, &r->out, bytes, count);
-    if (!error)
-        r->bytes_out += count;
-    return error;
+    bool first = request_is_first(w, r);
+    int error = first ? conn_write(w->net, r->pub.conn, bytes, count) : queue_write(w->net, &r->out, bytes, count);
+    if (error)
+        return error;
+    if (!first)
+        w->clients[r->pub.conn].behind += count;
+    r->bytes_out += count;
+    return 0;
 }
 
 uint32_t reply_waiting(const struct mg_worker *w, const struct request *r)

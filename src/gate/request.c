@@ -67,7 +67,6 @@ void request_put(struct mg_worker *w, struct request *r)
     r->next = w->request_free;
     w->request_free = r->pub.slot;
     w->request_running--;
-    client_slot_freed(w);
 }
 
 int request_hold(struct mg_worker *w, struct request *r, double token)
