@@ -53,10 +53,18 @@ static struct sockaddr_in server_address;
 static uint32_t connections = 200, lent_buffers = 8, bytes_each = 60000;
 static uint64_t chance = 42;
 
+/* So that sends are short, and wait for room. */
+static void small_buffer(int fd, int which)
+{
+    int bytes = 4096;
+    CHECK(setsockopt(fd, SOL_SOCKET, which, &bytes, sizeof bytes) == 0, which, errno);
+}
+
 static void client_open(struct client *client, uint32_t number, uint32_t life)
 {
     *client = (struct client){ .fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), .seed = life * 100003 + number, .life = life };
     CHECK(client->fd >= 0, number, errno);
+    small_buffer(client->fd, SO_RCVBUF);
     CHECK(connect(client->fd, (struct sockaddr *)&server_address, sizeof server_address) == 0, number, errno);
     fcntl(client->fd, F_SETFL, O_NONBLOCK);
 }
@@ -129,7 +137,7 @@ static void write_back(uint32_t conn, const char *bytes, uint32_t count)
             return;
         CHECK(conn_queued(net, conn) == before, conn, before);
     }
-    CHECK(!"room for output", conn, count);
+    fail("room for output", __LINE__, conn, count);
 }
 
 /* Pausing and resuming in all orders, also within one turn. */
@@ -184,7 +192,7 @@ static void handle(const struct net_event *event)
         closed++;
         break;
     default:
-        CHECK(!"an event of these kinds", conn, event->kind);
+        fail("an event of these kinds", __LINE__, conn, event->kind);
     }
 }
 
@@ -214,6 +222,7 @@ static int server_open(void)
     is_paused = calloc(net_conn_room(net), sizeof *is_paused);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     socklen_t bytes = sizeof server_address;
+    small_buffer(fd, SO_SNDBUF); /* inherited by what is accepted */
     server_address = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     CHECK(bind(fd, (struct sockaddr *)&server_address, sizeof server_address) == 0, 0, errno);
     CHECK(listen(fd, 1024) == 0, 0, errno);
