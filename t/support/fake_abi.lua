@@ -11,15 +11,15 @@ local KINDS = { BYTES = 0, MS = 1, COUNT = 2 }
 --- The rows of src/gate/settings.tbl.h.
 function M.settings_rows()
     local rows = {}
-    for line in io.lines(root .. "/src/gate/settings.tbl.h") do
-        local field, key, kind, initial, least, most, prose =
-            line:match('^X%(([%w_]+), "([^"]+)", (%u+), ([^,]+), ([^,]+), ([^,]+), "(.*)"%)$')
-        if field then
-            rows[#rows + 1] = {
-                field = field, key = key, kind = KINDS[kind], initial = tonumber(initial), least = tonumber(least),
-                most = tonumber(most), prose = prose,
-            }
-        end
+    local file = assert(io.open(root .. "/src/gate/settings.tbl.h"))
+    local text = file:read("*a")
+    file:close()
+    for field, key, kind, initial, least, most, prose in
+        text:gmatch('\nX%(([%w_]+), "([^"]+)", (%u+), ([^,]+), ([^,]+), ([^,]+),%s+"([^"]*)"%)') do
+        rows[#rows + 1] = {
+            field = field, key = key, kind = KINDS[kind], initial = tonumber(initial), least = tonumber(least),
+            most = tonumber(most), prose = prose,
+        }
     end
     return rows
 end
