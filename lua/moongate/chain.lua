@@ -218,6 +218,7 @@ end
 local HEAD = [[
 local C, w, reqs, live, yield, ASIDE, answer, reset, app, v, leaves, border = ...
 local type = type
+local retry
 ]]
 
 --- Large trees are split: jumps reach only so far, and a prototype holds only so many constants.
@@ -247,28 +248,28 @@ local function emit_choice(source, depth, groups, from, to)
     source:add(depth, "end")
 end
 
-local function emit_dispatch(source, depth, app, groups, parts)
-    if parts then return emit_choice(source, depth, groups, 1, parts) end
-    emit_tree(source, depth, app, groups, 1, #groups)
+local function has_predicates(groups)
+    for _, group in ipairs(groups) do
+        if group[1].when then return true end
+    end
+    return false
 end
 
---- Predicates that all said no send the request on to the next candidate; without any, there is no such loop.
+--- Predicates that all said no send the request on to the next candidate. This is no loop in the dispatcher: LuaJIT would begin traces at
+--- it that leave at once, and after twenty such it would never again compile what contains it.
+local function emit_retry(source, groups, parts)
+    source:add(0, "function retry(req, slot, skip)")
+    source:add(1, "local route, again = C.mg_rematch(w, slot, skip)")
+    emit_choice(source, 1, groups, 1, parts)
+    source:add(1, "if again then return retry(req, slot, skip + 1) end")
+    source:add(0, "end")
+end
+
 local function emit_request(source, depth, app, groups, parts)
-    local has_when = false
-    for _, group in ipairs(groups) do has_when = has_when or group[1].when ~= nil end
-    if not has_when then
-        if parts then source:add(depth, "local again") end
-        return emit_dispatch(source, depth, app, groups, parts)
-    end
-    source:add(depth, "local again, skip = false, 0")
-    source:add(depth, "repeat")
-    source:add(depth + 1, "again = false")
-    emit_dispatch(source, depth + 1, app, groups, parts)
-    source:add(depth + 1, "if again then")
-    source:add(depth + 2, "skip = skip + 1")
-    source:add(depth + 2, "route = C.mg_rematch(w, slot, skip)")
-    source:add(depth + 1, "end")
-    source:add(depth, "until not again")
+    if not parts then return emit_tree(source, depth, app, groups, 1, #groups) end
+    source:add(depth, "local again")
+    emit_choice(source, depth, groups, 1, parts)
+    source:add(depth, "if again then retry(req, slot, 1) end")
 end
 
 local function emit_loop(source, app, groups, parts)
@@ -349,7 +350,10 @@ function M.build(app)
 
     local source = setmetatable({ values = {} }, Source)
     local parts
-    if #groups > LEAVES_PER_FUNCTION then parts = emit_leaves(source, app, groups) end
+    if #groups > LEAVES_PER_FUNCTION or has_predicates(groups) then
+        parts = emit_leaves(source, app, groups)
+        emit_retry(source, groups, parts)
+    end
     emit_loop(source, app, groups, parts)
     local live = { busy = 0 }
     local chunk = assert(loadstring(HEAD .. table.concat(source), "=moongate.dispatcher"))
