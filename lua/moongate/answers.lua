@@ -83,7 +83,9 @@ function M.sse(fn, options)
     if type(fn) ~= "function" then caller.raise("mg.sse: expected a function(events)") end
     options = options or {}
     local made = with_options({ events = fn, content = EVENTS }, options.status, options.headers, "mg.sse")
-    made.headers = made.headers or { ["cache-control"] = "no-store" }
+    local headers, own = { ["cache-control"] = "no-store" }, options.headers or {}
+    for name, value in pairs(own) do headers[type(name) == "string" and name:lower() or name] = value end
+    made.headers = headers
     return made
 end
 
