@@ -165,11 +165,11 @@ void worker_wake(struct mg_worker *w, double token, int32_t result);
 void worker_fail(struct mg_worker *w, struct request *r, int32_t status, const char *text);
 void worker_end(struct mg_worker *w, const char *message, uint32_t bytes);
 
-/* client.c: connections and their input */
+/* client.c: connections */
 void client_event(struct mg_worker *w, const struct net_event *event);
-int32_t client_parse(struct mg_worker *w);   /* next request of the current input: slot, or -1 */
 bool client_next_ready(struct mg_worker *w); /* makes the next waiting input current */
 void client_make_ready(struct mg_worker *w, uint32_t conn);
+void client_make_hungry(struct mg_worker *w, uint32_t conn); /* ready when a request slot is free */
 void client_settle(struct mg_worker *w, uint32_t conn); /* idle, last, full, drained: what follows from the phase */
 void client_answered(struct mg_worker *w, struct request *r); /* r has ended: move on what follows it */
 void client_drain_all(struct mg_worker *w);
@@ -177,6 +177,12 @@ void client_update_drain(struct mg_worker *w, uint32_t conn);
 void client_lost(struct mg_worker *w, uint32_t conn);
 int kept_append(struct mg_worker *w, struct client *client, const char *bytes, uint32_t count);
 void kept_drop(struct mg_worker *w, struct client *client);
+/* parse.c: requests out of their input */
+int32_t client_parse(struct mg_worker *w);                    /* next request of the current input: slot, or -1 */
+void client_parse_kept(struct mg_worker *w, uint32_t conn);   /* makes kept input current */
+void client_let_on(struct mg_worker *w, uint32_t conn);       /* enough of its answers was taken: its next requests may run */
+void client_refuse(struct mg_worker *w, struct client *client, struct request *r, int32_t status, const char *reason);
+
 /* request.c: slots */
 struct request *request_new(struct mg_worker *w, uint32_t conn); /* NULL: all in use */
 void request_list(struct mg_worker *w, struct request *r);
