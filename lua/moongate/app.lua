@@ -391,10 +391,18 @@ end
 hook("on_stop", "stop", "a function")
 hook("on_done", "done", "a function(req)")
 
+--- What requests have of their own (request.lua).
+local REQUEST_NAMES = {}
+for name in ([[accepts authority chunks content_length content_type cookies form header_list header_values headers host id inflated is_gone
+    json method on_done params parts path port query query_string remote remote_port save scheme slot state target text version]]):gmatch("%S+") do
+    REQUEST_NAMES[name] = true
+end
+
 local function add_extension(root, what, name, fn)
-    if type(name) ~= "string" or not name:match("^[%a_][%w_]*$") then
+    if type(name) ~= "string" or not name:match("^%a[%w_]*$") then
         caller.raise(("%s: expected a name, got %s"):format(what, schema.shown(name)))
     end
+    if REQUEST_NAMES[name] then caller.raise(("%s: req.%s is there already"):format(what, name)) end
     check_function(fn, what, "a function(req)")
     if root.extensions[name] then
         caller.raise(("%s: req.%s is already made at %s"):format(what, name, root.extended_at[name]))
