@@ -15,7 +15,6 @@ struct mg_stats {
     uint64_t refused;  /* answered by the gate itself: malformed, too large, too slow */
     uint64_t gone;     /* clients that left before their answer */
     uint64_t no_buffers, log_dropped;
-    uint32_t connections, running, waiting, timers, out_bytes;
-    uint32_t generation, lua_kib, traces, trace_aborts;
+    uint32_t connections, running, timers, out_bytes, generation;
     char route_name[96]; /* of `route`, for the log when the worker dies */
 };

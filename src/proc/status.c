@@ -111,8 +111,8 @@ static void json_worker(const struct master *master, const struct worker *worker
     text_put(text, "{\"number\":%u,\"pid\":%d,\"state\":\"%s\",\"uptime_ms\":%lld,\"restarts\":%u,", worker->number + 1, worker->pid,
              worker_states[worker->state], (long long)worker_age(master, worker), worker->restarts);
     json_numbers(text, &own);
-    text_put(text, ",\"running\":%u,\"waiting\":%u,\"timers\":%u,\"generation\":%u,\"lua_kib\":%u,\"traces\":%u,\"trace_aborts\":%u}",
-             stats->running, stats->waiting, stats->timers, stats->generation, stats->lua_kib, stats->traces, stats->trace_aborts);
+    text_put(text, ",\"running\":%u,\"timers\":%u,\"out_bytes\":%u,\"generation\":%u}",
+             stats->running, stats->timers, stats->out_bytes, stats->generation);
 }
 
 static void json_workers(const struct master *master, struct text *text)
