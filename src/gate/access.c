@@ -88,6 +88,19 @@ static void put_address(struct mg_worker *w, struct line *line, const struct req
     put(line, text, (uint32_t)worker_remote(w, r, false, text, sizeof text));
 }
 
+/* What the line says of an answer that never began: the client closed before it (as the logs of other gateways say it). */
+enum { STATUS_CLIENT_CLOSED = 499 };
+
+static uint32_t status_of(const struct request *r)
+{
+    return r->pub.status ? r->pub.status : STATUS_CLIENT_CLOSED;
+}
+
+static double content_bytes(const struct request *r)
+{
+    return r->bytes_out - r->head_bytes_out;
+}
+
 static void combined(struct mg_worker *w, struct line *line, const struct request *r)
 {
     char text[64];
@@ -104,7 +117,7 @@ static void combined(struct mg_worker *w, struct line *line, const struct reques
     } else {
         put_text(line, "-");
     }
-    put(line, text, (uint32_t)snprintf(text, sizeof text, "\" %u %.0f \"", r->pub.status, r->bytes_out));
+    put(line, text, (uint32_t)snprintf(text, sizeof text, "\" %u %.0f \"", status_of(r), content_bytes(r)));
     put_escaped(line, head_field(r, FIELD_REFERER), false);
     put_text(line, "\" \"");
     put_escaped(line, head_field(r, FIELD_USER_AGENT), false);
@@ -129,7 +142,7 @@ static void json(struct mg_worker *w, struct line *line, const struct request *r
     put_member(line, "method", head_slice(r, r->pub.head.method_text));
     put_member(line, "target", head_slice(r, r->pub.head.target));
     put_member(line, "host", head_slice(r, r->pub.head.authority));
-    put(line, text, (uint32_t)snprintf(text, sizeof text, ",\"status\":%u,\"bytes\":%.0f,\"ms\":%.3f,\"route\":%d", r->pub.status, r->bytes_out,
+    put(line, text, (uint32_t)snprintf(text, sizeof text, ",\"status\":%u,\"bytes\":%.0f,\"ms\":%.3f,\"route\":%d", status_of(r), content_bytes(r),
                                        net_now_ms(w->net) - r->pub.started_ms, r->pub.match.route));
     put_member(line, "referer", head_field(r, FIELD_REFERER));
     put_member(line, "agent", head_field(r, FIELD_USER_AGENT));

@@ -72,6 +72,8 @@ static void disown(struct mg_worker *w, struct request *r)
     r->next = NONE;
     r->listed = false;
     r->pub.flags |= MG_REQ_GONE;
+    if (r->state != REQUEST_ENDED && (r->exchange != NONE || r->stream != NONE))
+        access_line(w, r); /* nobody else will end it */
     r->pub.conn = NONE;
     r->body_error = -EPIPE;
     w->stats->gone += r->state != REQUEST_ENDED;
@@ -132,12 +134,11 @@ void client_settle(struct mg_worker *w, uint32_t conn)
     struct client *client = &w->clients[conn];
     if (!client->open || w->in.conn == conn || client->ready || client->full)
         return;
-    if (client->ended && client->phase <= CLIENT_HEAD && kept_count(client) == 0)
-        client->phase = CLIENT_LAST;
+    if (client->ended && client->phase <= CLIENT_HEAD)
+        client->phase = CLIENT_LAST; /* also in the middle of a head */
     if (client->running > 0)
         return;
-    bool left = client->ended && client->phase == CLIENT_HEAD; /* in the middle of a head: the answers before it still go out */
-    if (left || client->phase == CLIENT_LAST || (w->draining && client->phase == CLIENT_IDLE))
+    if (client->phase == CLIENT_LAST || (w->draining && client->phase == CLIENT_IDLE))
         close_gently(w, conn);
     else if (client->phase == CLIENT_IDLE)
         conn_deadline(w->net, conn, (uint32_t)w->settings.idle_ms);
@@ -336,7 +337,7 @@ static void too_slow(struct mg_worker *w, uint32_t conn)
         break;
     case CLIENT_IDLE:
     case CLIENT_LAST:
-        if (client->running == 0 && kept_count(client) == 0)
+        if (client->running == 0 && !client->full && !client->ready)
             close_gently(w, conn);
         break;
     }

@@ -78,7 +78,8 @@ struct request {
     double body_token, drain_token, gone_token, hold_token;
     uint32_t drain_mark;
     uint64_t sent_mark;    /* the connection's byte count at the end of this answer */
-    double bytes_out;
+    double bytes_out;      /* of the answer, its head included */
+    uint32_t head_bytes_out;
     uint32_t exchange, stream; /* proxied, or a file: NONE when not */
     char first_page[REQUEST_ARENA_FIRST];
 };
@@ -227,7 +228,8 @@ void worker_logf(struct mg_worker *w, enum mg_log_level level, const char *forma
 void sink_append(struct mg_worker *w, struct log_sink *sink, const char *bytes, uint32_t count);
 void sink_flush_all(struct mg_worker *w);                /* once a turn */
 void sink_written(struct mg_worker *w, struct log_sink *sink, int32_t result);
-void sink_finish(struct log_sink *sink);             /* at the end, blocking, bounded */
+void sinks_settle(struct mg_worker *w);              /* before the engine is freed: bounded waiting for what is being written */
+void sink_finish(struct log_sink *sink);             /* after it: the rest, blocking */
 void access_line(struct mg_worker *w, const struct request *r);
 
 /* side.c: proxy and file */

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "gate/gate.h"
 
-enum { LOG_BYTES = 65536 };
+enum { LOG_BYTES = 65536, STOP_WRITE_MS = 1000 };
 
 void sink_open(struct log_sink *sink, int fd)
 {
@@ -90,18 +90,31 @@ static void sink_write_out(struct log_sink *sink)
     sink->filled = 0;
 }
 
-/* The engine is gone: what is left goes out the plain way. */
+/* The end is near: waits, at most STOP_WRITE_MS, for what the kernel is writing, so that nothing is written twice or out of freed memory. */
+void sinks_settle(struct mg_worker *w)
+{
+    struct net_event event;
+    if (!w->net || (w->access.in_flight == 0 && w->errors.in_flight == 0))
+        return;
+    double until = net_now_ms(w->net) + STOP_WRITE_MS;
+    net_timer_start(w->net, STOP_WRITE_MS, USER_LINGER, 0);
+    while ((w->access.in_flight > 0 || w->errors.in_flight > 0) && net_now_ms(w->net) < until && net_turn(w->net, 1) == 0) {
+        while (net_event_next(w->net, &event)) {
+            if (event.kind == NET_DONE && event.user == USER_LOG_ACCESS)
+                sink_written(w, &w->access, event.result);
+            else if (event.kind == NET_DONE && event.user == USER_LOG_ERROR)
+                sink_written(w, &w->errors, event.result);
+        }
+    }
+}
+
+/* The engine is gone: what is left goes out the plain way. What the kernel may still be writing stays its own. */
 void sink_finish(struct log_sink *sink)
 {
-    for (uint32_t at = sink->written; sink->in_flight > at;) {
-        ssize_t n = write(sink->fd, sink->writing + at, sink->in_flight - at);
-        if (n <= 0)
-            break;
-        at += (uint32_t)n;
-    }
     sink_write_out(sink);
     free(sink->filling);
-    free(sink->writing);
+    if (sink->in_flight == 0)
+        free(sink->writing);
     *sink = (struct log_sink){ .fd = -1 };
 }
 

@@ -40,10 +40,16 @@ static void input_finish(struct mg_worker *w)
     client_settle(w, in.conn);
 }
 
+/* An empty line may follow the content of a request (RFC 9112 §2.2): it is not the beginning of another. */
+static bool is_empty_line(const struct input *in)
+{
+    return in->bytes[in->at] == '\r' && in->count - in->at <= 2;
+}
+
 /* A head that is not whole: remember it; its time is counted from its first byte. */
 static void input_partial(struct mg_worker *w, struct client *client)
 {
-    if (client->phase == CLIENT_IDLE) {
+    if (client->phase == CLIENT_IDLE && !is_empty_line(&w->in)) {
         client->phase = CLIENT_HEAD;
         conn_deadline(w->net, w->in.conn, (uint32_t)w->settings.head_ms);
     }

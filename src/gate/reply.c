@@ -217,7 +217,8 @@ static int write_head(struct mg_worker *w, struct request *r, const struct http_
     char *out = out_room(w, r, bound);
     if (!out)
         return -ENOBUFS;
-    out_commit(w, r, http_render_head(out, reply, &w->common));
+    r->head_bytes_out = http_render_head(out, reply, &w->common);
+    out_commit(w, r, r->head_bytes_out);
     return 0;
 }
 
@@ -238,6 +239,7 @@ static void give_up(struct mg_worker *w, struct request *r)
     r->state = REQUEST_ENDED;
     r->pub.flags |= MG_REQ_ENDED;
     worker_log(w, MG_LOG_ERROR, "limits.buffers: no memory for an answer; connection closed", 58);
+    access_line(w, r);
     if (conn != NONE)
         client_lost(w, conn);
     else
@@ -274,9 +276,9 @@ int reply_whole(struct mg_worker *w, struct request *r, uint32_t status, uint32_
     if (bound + sent <= DIRECT_MAX) {
         char *out = out_room(w, r, bound + sent);
         if (out) {
-            uint32_t head = http_render_head(out, &reply, &w->common);
-            memcpy(out + head, body, sent);
-            out_commit(w, r, head + sent);
+            r->head_bytes_out = http_render_head(out, &reply, &w->common);
+            memcpy(out + r->head_bytes_out, body, sent);
+            out_commit(w, r, r->head_bytes_out + sent);
         } else {
             error = -ENOBUFS;
         }

@@ -147,6 +147,7 @@ void worker_name_route(struct mg_worker *w, uint32_t number, struct slice text)
 
 void worker_free(struct mg_worker *w)
 {
+    sinks_settle(w);
     if (w->side)
         side_stop(w->side);
     net_free(w->net);

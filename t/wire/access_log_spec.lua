@@ -4,6 +4,7 @@ local http_text = require "t.support.http_text"
 local process = require "t.support.process"
 local server = require "t.support.server"
 local json = require "cjson"
+local socket = require "socket"
 
 after_each(server.sweep)
 
@@ -105,7 +106,7 @@ describe("the access log in combined form", function()
         local _, _, bytes, referer, agent = lines(1)[1]:match(COMBINED)
         assert.equal("-", referer)
         assert.equal("-", agent)
-        assert.is_true(tonumber(bytes) > 0)
+        assert.equal("5", bytes)
         s:stop()
     end)
 end)
@@ -120,7 +121,7 @@ describe("the access log in JSON", function()
             assert.equal("127.0.0.1", row.remote)
             assert.is_true(math.abs(row.time - os.time()) < 60)
             assert.is_true(row.ms >= 0 and row.ms < 10000)
-            assert.is_true(row.bytes > 0)
+            assert.is_true(row.bytes >= 0)
             statuses[at] = row.status
         end
         for at, row in ipairs(expected) do wanted[at] = row[2] end
@@ -154,6 +155,42 @@ describe("the access log in JSON", function()
         s:get("/sleep/60")
         local ms = json.decode(lines(1)[1]).ms
         assert.is_true(ms >= 59 and ms < 1000, tostring(ms))
+        s:stop()
+    end)
+end)
+
+describe("the bytes of a line", function()
+    it("are those of the content, with the framing of chunks", function()
+        local s, lines = logged("json")
+        local c = s:connect()
+        c:pipeline { "/big/1000", { "HEAD", "/big/1000" }, "/empty/204", "/stream/1", "/big/100000" }
+        local counts = {}
+        for at, line in ipairs(lines(5)) do counts[at] = json.decode(line).bytes end
+        assert.same({ 1000, 0, 0, #"8\r\npiece 1;\r\n0\r\n\r\n", 100000 }, { counts[1], counts[2], counts[3], counts[5] < counts[4] and counts[5] or counts[4],
+            math.max(counts[4], counts[5]) })
+        s:stop()
+    end)
+end)
+
+describe("a client that leaves", function()
+    it("while a file is on its way, or an upstream has not answered, is in the log", function()
+        local folder = server.folder { ["large.bin"] = ("l"):rep(30000000) }
+        local silent = assert(socket.bind("127.0.0.1", 0))
+        local _, port = silent:getsockname()
+        local s, lines = logged("json", ('app:files("/files/*", %q)\napp:proxy("/up/*", "http://127.0.0.1:%d")'):format(folder, port))
+        local c = s:connect()
+        c:send(http_text.request("GET", "/files/large.bin"))
+        assert.equal(200, c:read_head().status)
+        c:reset()
+        assert.equal(200, json.decode(lines(1)[1]).status)
+        c = s:connect()
+        c:send(http_text.request("GET", "/up/x"))
+        silent:settimeout(5)
+        local taken = assert(silent:accept())
+        c:reset()
+        assert.equal(499, json.decode(lines(2)[2]).status)
+        taken:close()
+        silent:close()
         s:stop()
     end)
 end)

@@ -135,6 +135,23 @@ describe("limits.idle", function()
         s:stop()
     end)
 
+    it("is what counts behind the empty line that old clients send after content: no 408 comes unasked", function()
+        local s = gate_site.start("limits = { idle = '300ms', head_time = '100ms' }")
+        for _, ending in ipairs { "\r\n", "\r" } do
+            local c = s:connect()
+            c:send(http_text.request("POST", "/echo", nil, "x") .. ending)
+            assert.equal("x", c:read().body)
+            takes(0.3, function() c:expect_close() end)
+        end
+        local c = s:connect()
+        c:send(http_text.request("POST", "/echo", nil, "x") .. "\r")
+        assert.equal("x", c:read().body)
+        c:send("\n")
+        c:send(http_text.request("GET", "/n/3"))
+        assert.equal("3", c:read().body)
+        s:stop()
+    end)
+
     it("does not run while a request does", function()
         local s = gate_site.start("limits = { idle = '100ms' }")
         local c = s:connect()
