@@ -27,19 +27,50 @@ local function mask_of(methods)
     return mask % 2 ^ 32
 end
 
---- Routes that differ only by `when` share a number: that of the first of them.
+local function shape_of(route)
+    return (route.host or "") .. " " .. pattern.shape(route.pattern)
+end
+
+--- Methods that routes of each shape name.
+local function named_methods(routes)
+    local named = {}
+    for _, route in ipairs(routes) do
+        local shape = shape_of(route)
+        local list = named[shape] or {}
+        named[shape] = list
+        for _, method in ipairs(route.methods or {}) do
+            if not list[method] then
+                list[method] = true
+                list[#list + 1] = method
+            end
+        end
+    end
+    return named
+end
+
+--- The methods that a route is tried for; "*": those that no route of its shape names. The router prefers a named method to any, so a
+--- predicate that is for any method has to stand with each.
+local function tried_for(route, named)
+    if route.methods then return route.methods end
+    local list = { "*" }
+    if route.when then
+        for _, method in ipairs(named[shape_of(route)]) do list[#list + 1] = method end
+    end
+    return list
+end
+
+--- Routes that differ only by `when` are one to the router: a group, tried in order.
 local function group_routes(routes)
-    local groups, by_key = {}, {}
+    local groups, by_key, named = {}, {}, named_methods(routes)
     for at, route in ipairs(routes) do
-        local methods = route.methods or { "*" }
-        for _, method in ipairs(methods) do
-            local key = ("%s %s %s"):format(method, route.host or "", pattern.shape(route.pattern))
+        for _, method in ipairs(tried_for(route, named)) do
+            local key = method .. " " .. shape_of(route)
             local group = by_key[key]
             if group and group.open then
                 group[#group + 1] = route
                 group.open = route.when ~= nil
             else
-                group = { route, number = FIRST + at - 1, open = route.when ~= nil, methods = route.methods and { method } or nil }
+                group = { route, number = FIRST + at - 1, open = route.when ~= nil, methods = method ~= "*" and { method } or nil }
                 by_key[key] = group
                 groups[#groups + 1] = group
             end
@@ -48,26 +79,44 @@ local function group_routes(routes)
     return groups
 end
 
---- One number per distinct group; groups of one route with several methods are one.
+--- One number per group, and one for each further route of it; groups of one route with several methods are one.
 local function fold(groups)
     local folded, single, taken, next_number = {}, {}, {}, 0
     for _, group in ipairs(groups) do next_number = math.max(next_number, group.number) end
+    local function another()
+        next_number = next_number + 1
+        return next_number
+    end
     for _, group in ipairs(groups) do
         local route = group[1]
-        if #group == 1 and single[route] then
-            local first = single[route]
+        local first = #group == 1 and group.methods and single[route]
+        if first then
             first.methods[#first.methods + 1] = group.methods[1]
         else
             if #group == 1 and group.methods then single[route] = group end
-            if taken[group.number] then
-                next_number = next_number + 1
-                group.number = next_number
-            end
+            if taken[group.number] then group.number = another() end
             taken[group.number] = true
             folded[#folded + 1] = group
         end
     end
-    return folded
+    for _, group in ipairs(folded) do
+        group.numbers = { group.number }
+        for at = 2, #group do group.numbers[at] = another() end
+    end
+    return folded, next_number
+end
+
+--- The longest body that a group takes, -1: the default. Routes of one group with different limits are told apart when they are chosen.
+local function limit_of(group)
+    local default, most, same = C.mg_settings(abi.worker).body_bytes, 0, true
+    local first = group[1].options and group[1].options.body
+    for _, route in ipairs(group) do
+        local own = route.options and route.options.body
+        same = same and own == first
+        most = math.max(most, own or default)
+    end
+    group.own_limits = not same
+    return same and (first or -1) or most
 end
 
 --- Fills a builder of the router. Raises on what validation should have found.
@@ -185,16 +234,34 @@ local function emit_route(source, depth, app, route)
     end
 end
 
---- A leaf: the routes of a group in order; when all predicates say no, the next candidate.
+--- A route of a group whose routes have limits of their own.
+local function emit_limited(source, depth, app, group, route)
+    if not group.own_limits then return emit_route(source, depth, app, route) end
+    local limit = route.options and route.options.body or C.mg_settings(abi.worker).body_bytes
+    source:add(depth, "if C.mg_body_limit(w, slot, %.0f) < 0 then", limit)
+    source:add(depth + 1, "answer(app, req, v[%d])", source:value(response.failure(413, nil, "the content is longer than this resource takes")))
+    source:add(depth, "else")
+    emit_route(source, depth + 1, app, route)
+    source:add(depth, "end")
+end
+
+--- A leaf: the routes of a group in order; when all predicates say no, the next candidate. Each has its own number, for its captures' names.
 local function emit_leaf(source, depth, app, group)
     local closed = false
     for at, route in ipairs(group) do
-        if route.when then
-            source:add(depth, "%s v[%d](req) then", at == 1 and "if" or "elseif", source:value(route.when))
-            emit_route(source, depth + 1, app, route)
+        local number = group.numbers[at]
+        if route.when and at == 1 then
+            source:add(depth, "if v[%d](req) then", source:value(route.when))
+            emit_limited(source, depth + 1, app, group, route)
+        elseif route.when then
+            source:add(depth, "elseif turn_to(req, %d) and v[%d](req) then", number, source:value(route.when))
+            emit_limited(source, depth + 1, app, group, route)
         else
-            if at > 1 then source:add(depth, "else") end
-            emit_route(source, at > 1 and depth + 1 or depth, app, route)
+            if at > 1 then
+                source:add(depth, "else")
+                source:add(depth + 1, "turn_to(req, %d)", number)
+            end
+            emit_limited(source, at > 1 and depth + 1 or depth, app, group, route)
             closed = true
             break
         end
@@ -219,6 +286,10 @@ local HEAD = [[
 local C, w, reqs, live, yield, ASIDE, answer, reset, app, v, leaves, border = ...
 local type = type
 local retry
+local function turn_to(req, number)
+    req._p.match.route = number
+    return true
+end
 ]]
 
 --- Large trees are split: jumps reach only so far, and a prototype holds only so many constants.
@@ -308,7 +379,8 @@ local function method_wrong(req)
 end
 
 local function built_in_groups()
-    return { { handler = not_found }, number = NOT_FOUND }, { { handler = method_wrong }, number = METHOD_WRONG }
+    return { { handler = not_found }, number = NOT_FOUND, numbers = { NOT_FOUND } },
+        { { handler = method_wrong }, number = METHOD_WRONG, numbers = { METHOD_WRONG } }
 end
 
 --- ---- a generation ----
@@ -325,19 +397,20 @@ local function open_upstreams(app)
     return true
 end
 
---- Where the routes of a group were written; nil for those that every app has.
-local function places_of(group)
-    local places = {}
-    for at, route in ipairs(group) do places[at] = route.where end
-    return places[1] and table.concat(places, ", ")
-end
-
 --- Builds all that a generation needs, without putting it into service.
 ---@param app table one validated app value
 ---@return table? generation
 ---@return string? message
 function M.build(app)
-    local groups = fold(group_routes(app.routes))
+    local groups, last = fold(group_routes(app.routes))
+    local names, limits, titles, places = {}, {}, {}, {}
+    for _, group in ipairs(groups) do
+        limits[group.number] = limit_of(group)
+        for at, route in ipairs(group) do
+            local number = group.numbers[at]
+            names[number], titles[number], places[number] = route.names, route_text(route), route.where
+        end
+    end
     local builder = C.mg_routes_new()
     local ok, message = register(builder, groups)
     if not ok then
@@ -360,17 +433,9 @@ function M.build(app)
     local main = chunk(C, abi.worker, request.objects, live, await.raw_yield, loop.ASIDE, response.answer, request.reset, app, source.values, {},
         abi.border)
 
-    local names, limits, titles, places = {}, {}, {}, {}
-    for _, group in ipairs(groups) do
-        local route = group[1]
-        names[group.number] = route.names
-        titles[group.number] = route.pattern and route_text(route) or nil
-        limits[group.number] = route.options and route.options.body or -1
-        places[group.number] = places_of(group)
-    end
     return {
         app = app, main = main, live = live, builder = builder, names = names, limits = limits, titles = titles, places = places,
-        last = groups[#groups].number,
+        last = math.max(last, METHOD_WRONG),
     }
 end
 

@@ -239,7 +239,7 @@ describe("a host", function()
 end)
 
 describe("a predicate", function()
-    local ask = served [[
+    local ask, s = served [[
         local seen = {}
         local function on(name, value) return function(req) seen[#seen + 1] = name; return req.headers["x-" .. name] == value end end
         app:get("/p", function(req) return "default" end)
@@ -256,6 +256,17 @@ describe("a predicate", function()
         app:get("/raise", function(req) return "default" end)
         app:get("/waits", { when = function(req) mg.sleep(0.001) return req.headers["x-a"] end }, function(req) return "waited" end)
         app:get("/waits", function(req) return "waited default" end)
+        app:get("/names/:a/:b", { when = on("a", "1") }, function(req) return "a=" .. req.params.a .. " b=" .. req.params.b end)
+        app:get("/names/:b/:a", { when = function(req) return req.params.a == "swap" end }, function(req) return "swapped b=" .. req.params.b end)
+        app:get("/names/:c/:d", function(req) return "c=" .. req.params.c .. " d=" .. req.params.d .. tostring(req.params.a) end)
+        app:any("/any", { when = on("a", "1") }, function(req) return "any " .. req.method end)
+        app:get("/any", { when = on("b", "1") }, function(req) return "get b" end)
+        app:get("/any", function(req) return "get" end)
+        app:post("/body", { when = on("a", "1"), body = 4 }, function(req) return "small " .. tostring(req:text()) end)
+        app:post("/body", { when = on("b", "1"), body = "2m" }, function(req) return "large " .. #req:text() end)
+        app:post("/body", function(req) return "default " .. tostring(req:text() and "read" or select(3, req:text())) end)
+        app:get("/place", { when = on("a", "1") }, function(req) end)
+        app:get("/place", function(req) end)
     ]]
 
     it("picks among routes of one pattern, in the order written; the one without is last", function()
@@ -280,6 +291,36 @@ describe("a predicate", function()
 
     it("that raises is an error, not a no", function()
         assert.equal(500, body_of(ask, "/raise"))
+    end)
+
+    it("chooses the names of captures with the route", function()
+        assert.equal("a=1 b=2", body_of(ask, "/names/1/2", { ["x-a"] = "1" }))
+        assert.equal("swapped b=1", body_of(ask, "/names/1/swap"))
+        assert.equal("c=1 d=2nil", body_of(ask, "/names/1/2"))
+    end)
+
+    it("of a route for any method stands before routes for some", function()
+        assert.equal("any GET", body_of(ask, "/any", { ["x-a"] = "1" }))
+        assert.equal("any DELETE", ask("DELETE", "/any", { ["x-a"] = "1" }).body)
+        assert.equal("get b", body_of(ask, "/any", { ["x-b"] = "1" }))
+        assert.equal("get", body_of(ask, "/any"))
+        assert.equal(405, ask("DELETE", "/any").status)
+    end)
+
+    it("chooses the limit of the body with the route", function()
+        assert.equal("small 1234", ask("POST", "/body", { ["x-a"] = "1" }, "1234").body)
+        assert.equal(413, ask("POST", "/body", { ["x-a"] = "1" }, "12345").status)
+        assert.equal("large 1500000", ask("POST", "/body", { ["x-b"] = "1" }, ("x"):rep(1500000)).body)
+        assert.equal("default read", ask("POST", "/body", nil, ("x"):rep(1048576)).body)
+        assert.equal(413, ask("POST", "/body", nil, ("x"):rep(1048577)).status)
+        assert.equal(413, ask("POST", "/body", { ["x-b"] = "1" }, ("x"):rep(2097153)).status)
+    end)
+
+    it("is told apart in the log", function()
+        local function line(fields) ask("GET", "/place", fields) return tonumber(s.server:wait_log("GET /place %(.-app%.lua:%d+"):match("%d+$")) end
+        local first = line { ["x-a"] = "1" }
+        ask("GET", "/place")
+        s.server:wait_log(("GET /place %%(.-app%%.lua:%d%%)"):format(first + 1))
     end)
 
     it("may wait", function()
