@@ -81,7 +81,7 @@ struct request {
     double bytes_out;      /* of the answer, its head included */
     uint32_t head_bytes_out;
     uint32_t exchange, stream; /* proxied, or a file: NONE when not */
-    char first_page[REQUEST_ARENA_FIRST];
+    _Alignas(16) char first_page[REQUEST_ARENA_FIRST];
 };
 
 struct wake {

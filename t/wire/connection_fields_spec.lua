@@ -4,9 +4,8 @@ local http_text = require "t.support.http_text"
 local server = require "t.support.server"
 
 local s
-setup(function() s = gate_site.start("", [[
+setup(function() s = gate_site.start("limits = { linger = '200ms' }", [[
     app:get("/set/:name", function(req)
-        local ok, message = pcall(function() return 1 end)
         return mg.respond { status = 200, body = "body", headers = { [req.params.name] = req.query.value or "x" } }
     end)
     app:get("/header/:name", function(req) return req.headers[req.params.name] or "none" end)

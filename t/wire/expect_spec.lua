@@ -4,7 +4,7 @@ local http_text = require "t.support.http_text"
 local server = require "t.support.server"
 
 local s
-setup(function() s = gate_site.start("limits = { body = '64k', body_time = '150ms' }") end)
+setup(function() s = gate_site.start("limits = { body = '64k', body_time = '150ms', linger = '200ms' }") end)
 teardown(function()
     s:stop()
     server.sweep()

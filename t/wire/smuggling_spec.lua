@@ -5,7 +5,7 @@ local server = require "t.support.server"
 local http_text = require "t.support.http_text"
 
 local s
-setup(function() s = gate_site.start() end)
+setup(function() s = gate_site.start("limits = { linger = '200ms' }") end)
 teardown(function()
     s:stop()
     server.sweep()

@@ -8,7 +8,7 @@ local SMUGGLED = "GET /n/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 local REFUSALS = { [400] = true, [408] = true, [413] = true, [414] = true, [417] = true, [431] = true, [501] = true, [505] = true }
 
 local s
-setup(function() s = gate_site.start("limits = { head_time = '5s' }") end)
+setup(function() s = gate_site.start("limits = { head_time = '5s', linger = '200ms' }") end)
 teardown(function()
     s:stop()
     server.sweep()
