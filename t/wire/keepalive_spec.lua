@@ -163,6 +163,9 @@ describe("clients that vanish", function()
         local limit, text = process.now() + 5, nil
         repeat text = gone:get("/ended").body until text:match("^30 ") or process.now() > limit
         assert.equal("30 10", text) -- a closed side is no sign of having left: it may still read. A reset is
+        local code, told = server.run { "status", "--name", gone.name, "--json" }
+        assert.equal(0, code)
+        assert.is_true(require("cjson").decode(told).total.gone >= 20, told)
         gone:stop()
         assert.falsy(gone:log():find(" error ", 1, true), gone:log())
         assert.falsy(gone:log():find(" warn ", 1, true), gone:log())
