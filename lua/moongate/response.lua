@@ -205,7 +205,7 @@ function M.describe_error(value, stack)
         status = is_error_status(given) and given or CODES[err.kind] or 500
     end
     local text = is_answer and ("raised { status = %s, kind = %s, message = %s }"):format(shown(value.status), shown(err.kind), shown(err.message))
-        or shown(value)
+        or shown(value):gsub("^moongate%.%a+:%d+: ", "") -- after a tail call no line of the script is left to point at
     err.message = err.message or not is_answer and text or nil
     err.traceback = stack and text .. "\n" .. stack or text
     return status, err
