@@ -43,8 +43,7 @@ struct client {
     uint32_t behind;        /* bytes of answers whose turn has not come */
     uint16_t running;       /* requests in the list */
     uint8_t phase;          /* enum client_phase */
-    bool ready : 1, open : 1, ended : 1, full : 1, linger : 1;
-    bool clogged : 1;       /* full, because its answers wait to be taken */
+    bool ready : 1, open : 1, ended : 1, full : 1, linger : 1, clogged : 1; /* clogged: full, because its answers wait */
 };
 
 enum request_state { REQUEST_FREE, REQUEST_RUNNING, REQUEST_STREAMING, REQUEST_ENDED };
