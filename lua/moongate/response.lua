@@ -179,10 +179,10 @@ function M.fail(app, req, status, err, keep)
         return
     end
     err.status, err.id = status, req.id
-    local ok, a, b, c = xpcall(handler.fn, debug.traceback, req, err)
+    local ok, a, b, c = xpcall(handler.fn, M.traced, req, err)
     if ok then ok, a = pcall(send_handled, app, req, status, handler.where, a, b, c) end
     if ok then return end
-    log_failure(req, ("the error handler at %s failed: %s"):format(handler.where, tostring(a)))
+    log_failure(req, ("the error handler at %s failed: %s"):format(handler.where, shown(a)))
     if req._p.flags % 4 >= 2 then -- MG_REQ_BEGUN
         C.mg_stream_end(abi.worker, req.slot, 1)
         return
@@ -209,6 +209,12 @@ function M.describe_error(value, stack)
     err.message = err.message or not is_answer and text or nil
     err.traceback = stack and text .. "\n" .. stack or text
     return status, err
+end
+
+--- Whatever was raised as text, with where: for xpcall.
+function M.traced(failure)
+    local _, err = M.describe_error(failure, (debug.traceback("", 2):gsub("^\n", "")))
+    return err.traceback
 end
 
 --- A handler raised (or its dispatcher died): log what nobody expected, answer, or cut the stream.
@@ -515,8 +521,8 @@ end
 --- ---- after the answer ----
 
 local function run_hook(fn, req, where)
-    local ok, message = xpcall(fn, debug.traceback, req)
-    if not ok then log(3, ("on_done%s: %s"):format(where and " at " .. where or "", tostring(message))) end
+    local ok, message = xpcall(fn, M.traced, req)
+    if not ok then log(3, ("on_done%s: %s"):format(where and " at " .. where or "", message)) end
 end
 
 --- Waits for the last byte (or for the client's end), runs the hooks, lets the slot go.

@@ -30,10 +30,11 @@ local function apply_settings(config)
 end
 
 local function run_start(app)
+    local traced = require("moongate.response").traced
     for _, hook in ipairs(app.start) do
         if not hook.once or abi.border.first == 1 then
-            local ok, message = xpcall(hook.fn, debug.traceback)
-            if not ok then return ("on_start at %s: %s"):format(hook.where, tostring(message)) end
+            local ok, message = xpcall(hook.fn, traced)
+            if not ok then return ("on_start at %s: %s"):format(hook.where, message) end
         end
     end
     return nil
@@ -42,8 +43,8 @@ end
 local function run_stop(app)
     local response = require "moongate.response"
     for _, hook in ipairs(app.stop) do
-        local ok, message = xpcall(hook.fn, debug.traceback)
-        if not ok then response.log(3, ("on_stop at %s: %s"):format(hook.where, tostring(message))) end
+        local ok, message = xpcall(hook.fn, response.traced)
+        if not ok then response.log(3, ("on_stop at %s: %s"):format(hook.where, message)) end
     end
 end
 
