@@ -134,12 +134,21 @@ local function read_value(value, generation, place, overrides)
     return settings, parts
 end
 
+--- While files load, os.exit() is a mistake with a line; it would end the check as if all were well.
+local function without_exit(fn, generation)
+    local exit = os.exit
+    os.exit = function() error("os.exit() while loading: nothing would be served", 2) end
+    local ok, value = fn(generation)
+    os.exit = exit
+    return ok, value
+end
+
 --- Runs `produce`, which gives the value of a config, between the beginning and the end of a generation.
 local function evaluate(place, overrides, produce)
     local list = problems.new()
     local generation = environment.new(list)
     app.begin_loading()
-    local ok, value = produce(generation)
+    local ok, value = without_exit(produce, generation)
     local settings, parts = nil, {}
     if ok then settings, parts = read_value(value, generation, place, overrides) end
     local whole = merge(parts, app.finish_loading(), list)
