@@ -1,4 +1,4 @@
--- The site that `moongate run` shows until you write your own. Change it while it runs: with --watch, saving is enough.
+-- The site that `moongate run` shows until you write your own. After a change: `moongate stop`, and run it again.
 local mg  = require "moongate"
 local app = mg.app()
 
@@ -14,6 +14,7 @@ local page = [[
   <li><a href="/hello/you">/hello/you</a> is a parameter</li>
   <li><a href="/time">/time</a> is a table, sent as JSON</li>
   <li><a href="/assets/style.css">/assets/style.css</a> is a file in <code>conf/www</code></li>
+  <li><a href="/mirror/time">/mirror/time</a> is passed on to an upstream: this gateway itself, for want of another</li>
 </ul>
 ]]
 
@@ -42,6 +43,8 @@ end)
 app:on_error("not-found", function(req, err)
   return 404, "There is nothing at " .. req.path .. "\n"
 end)
+
+app:proxy("/mirror/*", "http://127.0.0.1:8080", { path = "/*" })
 
 -- With servers behind the gate:
 -- local api = mg.upstream { servers = { "10.0.0.1:9000", { "10.0.0.2:9000", weight = 2 } } }
