@@ -262,8 +262,8 @@ describe("filters around answers that are not made in Lua", function()
         s = server.start { script = script, files = { ["public/a.txt"] = "text of a" } }
     end)
     teardown(function()
-        s:stop()
         origin.sweep()
+        s:stop()
         server.sweep()
     end)
 

@@ -41,8 +41,8 @@ describe("a proxied request", function()
         s = server.start { script = script }
     end)
     teardown(function()
-        s:stop()
         origin.sweep()
+        s:stop()
         server.sweep()
     end)
 
