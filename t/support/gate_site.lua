@@ -11,6 +11,7 @@ local app = mg.app()
 local seen = {}
 
 app:filter("/*", function(req, next)
+    if #seen == 2000 then seen = {} end
     if req.path ~= "/seen" then seen[#seen + 1] = req.method .. " " .. req.target end
     return next(req)
 end)
