@@ -115,25 +115,28 @@ static void fail_proxied(struct mg_worker *w, struct request *r, uint32_t status
     worker_fail(w, r, (int32_t)status, copy ? copy : "the upstream failed");
 }
 
-static void refuse_head(struct mg_worker *w, struct request *r)
+static void refuse_head(struct mg_worker *w, struct request *r, const char *why)
 {
     uint32_t exchange = r->exchange;
     r->exchange = NONE;
     proxy_abort(w->side->proxy, exchange);
-    fail_proxied(w, r, 502, "the upstream's response head is too large", 41);
+    fail_proxied(w, r, 502, why, (uint32_t)strlen(why));
 }
 
 static void on_head(struct mg_worker *w, struct request *r, const struct proxy_event *event)
 {
     if (copy_fields(r, event) < 0) {
-        refuse_head(w, r);
+        refuse_head(w, r, "the upstream's response head is too large");
         return;
     }
     double length = announced(event);
     if (event->body_kind == BODY_NONE && length < 0)
         length = r->head_only || event->status == 304 ? LENGTH_UNSAID : 0;
-    if (reply_begin(w, r, event->status, MG_CONTENT_NONE, length) == -E2BIG)
-        refuse_head(w, r);
+    int error = reply_begin(w, r, event->status, MG_CONTENT_NONE, length);
+    if (error == -E2BIG)
+        refuse_head(w, r, "the upstream's response head is too large");
+    else if (error == -EINVAL)
+        refuse_head(w, r, "the upstream's status is none of an answer");
 }
 
 static void on_content(struct mg_worker *w, struct request *r, const struct proxy_event *event)
