@@ -57,10 +57,13 @@ bool client_next_ready(struct mg_worker *w)
     client->full = false;
     if (client->phase == CLIENT_UNREAD)
         content_drop(w, conn);
-    if (client->open && client->phase <= CLIENT_HEAD && kept_count(client) > 0)
+    if (client->open && client->phase <= CLIENT_HEAD && kept_count(client) > 0) {
         client_parse_kept(w, conn);
-    else
+    } else {
+        if (client->phase <= CLIENT_HEAD && conn_is_paused(w->net, conn)) /* nothing is behind the content that reading was paused for */
+            conn_resume(w->net, conn);
         client_settle(w, conn);
+    }
     return true;
 }
 
@@ -125,7 +128,7 @@ static void close_gently(struct mg_worker *w, uint32_t conn)
     kept_drop(w, client);
     if (w->in.conn == conn)
         w->in.conn = NONE;
-    conn_deadline(w->net, conn, client->linger ? (uint32_t)w->settings.linger_ms + 1 : (uint32_t)w->settings.write_ms);
+    conn_deadline(w->net, conn, client->linger ? (uint32_t)w->settings.linger_ms + 1 : 0); /* flushing: as long as it moves */
     conn_close(w->net, conn, client->linger ? CLOSE_LINGER : CLOSE_FLUSH);
 }
 
@@ -138,10 +141,14 @@ void client_settle(struct mg_worker *w, uint32_t conn)
         client->phase = CLIENT_LAST; /* also in the middle of a head */
     if (client->running > 0)
         return;
-    if (client->phase == CLIENT_LAST || (w->draining && client->phase == CLIENT_IDLE))
+    if (client->phase == CLIENT_LAST && client->linger && conn_queued(w->net, conn) > 0) {
+        conn_deadline(w->net, conn, 0);
+        client_update_drain(w, conn); /* the time of lingering begins when the last byte is out */
+    } else if (client->phase == CLIENT_LAST || (w->draining && client->phase == CLIENT_IDLE)) {
         close_gently(w, conn);
-    else if (client->phase == CLIENT_IDLE)
+    } else if (client->phase == CLIENT_IDLE) {
         conn_deadline(w->net, conn, (uint32_t)w->settings.idle_ms);
+    }
 }
 
 static void closed(struct mg_worker *w, const struct net_event *event)
@@ -239,6 +246,8 @@ void client_update_drain(struct mg_worker *w, uint32_t conn)
         mark = (uint32_t)w->settings.window_bytes / 2;
     if (client->clogged && client->behind < w->settings.window_bytes / 2 && (mark == NONE || mark < w->settings.window_bytes / 2 - client->behind))
         mark = (uint32_t)(w->settings.window_bytes / 2) - client->behind;
+    if (mark == NONE && client->phase == CLIENT_LAST && client->running == 0)
+        mark = 0;
     if (mark != NONE)
         conn_notify_drained(w->net, conn, mark);
 }
@@ -271,6 +280,8 @@ static void drained(struct mg_worker *w, uint32_t conn)
     bool asked = client->held != NONE || (client->first != NONE && w->requests[client->first].drain_token != 0);
     if (client->open && (asked || (client->clogged && client->behind < w->settings.window_bytes / 2)))
         client_update_drain(w, conn);
+    if (client->open && client->phase == CLIENT_LAST)
+        client_settle(w, conn);
 }
 
 /* ---- events ---- */
@@ -333,11 +344,14 @@ static void too_slow(struct mg_worker *w, uint32_t conn)
         side_content_arrived(w, r);
         break;
     case CLIENT_UNREAD:
-        client_lost(w, conn);
+        content_give_up(w, client);
+        client_settle(w, conn);
         break;
     case CLIENT_IDLE:
     case CLIENT_LAST:
-        if (client->running == 0 && !client->full && !client->ready)
+        if (conn_queued(w->net, conn) > 0) /* not idle: it takes its answer slowly, but it does (limits.write_stall) */
+            conn_deadline(w->net, conn, (uint32_t)w->settings.idle_ms);
+        else if (client->running == 0 && !client->full && !client->ready)
             close_gently(w, conn);
         break;
     }

@@ -13,12 +13,6 @@ struct request *content_owner(struct mg_worker *w, uint32_t conn)
     return &w->requests[w->clients[conn].last];
 }
 
-bool content_is_unfinished(const struct mg_worker *w, const struct request *r)
-{
-    (void)w;
-    return !r->body.done;
-}
-
 /* Is what is left little enough to be read and dropped? */
 bool content_fits_unread(const struct mg_worker *w, const struct request *r)
 {
@@ -85,13 +79,14 @@ static int32_t decode(struct mg_worker *w, struct request *r, const char **ret_c
     return 0;
 }
 
-/* The handler wants content that the client holds back (RFC 9110 §10.1.1). Not before the answers of earlier requests. */
+/* The handler wants content that the client holds back (RFC 9110 §10.1.1). Not before the answers of earlier requests; and not behind the head
+ * of its own answer, where the line would be taken for content: that head has told the client as much as the line would. */
 static void send_continue(struct mg_worker *w, struct request *r)
 {
     if (!r->expect || !request_is_first(w, r))
         return;
     r->expect = false;
-    if (kept_count(&w->clients[r->pub.conn]) == 0)
+    if (kept_count(&w->clients[r->pub.conn]) == 0 && !(r->pub.flags & MG_REQ_BEGUN))
         conn_write(w->net, r->pub.conn, continue_line, sizeof continue_line - 1);
 }
 
@@ -211,6 +206,13 @@ void content_forget(struct mg_worker *w, struct client *client)
     request_put(w, r);
 }
 
+/* Too much of it, or it does not come: the answers go out, then the connection ends. */
+void content_give_up(struct mg_worker *w, struct client *client)
+{
+    content_forget(w, client);
+    last_with_linger(w, client);
+}
+
 void content_drop(struct mg_worker *w, uint32_t conn)
 {
     struct client *client = &w->clients[conn];
@@ -230,8 +232,7 @@ void content_drop(struct mg_worker *w, uint32_t conn)
         if (conn_is_paused(w->net, conn))
             conn_resume(w->net, conn);
     } else if (used < 0 || (double)body->content > most || client->ended) {
-        content_forget(w, client);
-        last_with_linger(w, client);
+        content_give_up(w, client);
     } else {
         resume_reading(w, conn);
     }

@@ -175,7 +175,7 @@ static void decide_close(struct mg_worker *w, struct request *r)
 {
     if (w->draining && (r->next == NONE || !r->listed))
         r->close = true;
-    if (content_is_unfinished(w, r) && (r->expect || !content_fits_unread(w, r)))
+    if (!r->body.done && (r->expect || !content_fits_unread(w, r)))
         r->close = true;
 }
 
