@@ -142,7 +142,7 @@ local FIELDS = {
 M.FIELDS = FIELDS
 
 local MEMO = { "path", "target", "query_string", "authority", "host", "port", "version", "remote", "remote_port", "id", "state", "query",
-    "cookies", "content_type", "content_length", "_text", "_reading", "_failed", "_extended" }
+    "cookies", "content_type", "content_length", "_text", "_reading", "_failed", "_extended", "_erring" }
 
 local MT = {}
 

@@ -149,6 +149,11 @@ local function plain_error(req, status, text)
     return C.mg_reply(abi.worker, req.slot, status, TEXT, body, #body)
 end
 
+local function check_rc(rc, what)
+    if rc == -22 then error(what .. ": a status must be from 200 to 599", 0) end
+    if rc == -7 then error(what .. ": its header fields are longer than 16 KiB together", 0) end
+end
+
 --- What is said of an error when no handler is there to say it. Lines and files are shown in debug mode only.
 local function plain_text(req, status, err)
     if status ~= 500 then return err.message end
@@ -168,16 +173,20 @@ local function send_handled(app, req, status, where, a, b, c)
     finish(app, req, a, b, c, true)
 end
 
---- Answers with an error: by the app's handler, which is itself guarded, or in plain words.
+--- Answers with an error: by the app's handler, which is itself guarded, or in plain words. A handler whose own answer fails (its page is
+--- missing, its upstream is down) is not asked again.
 ---@param err table { status=, kind=, message=, id=, traceback=, value= }
 ---@param keep? boolean fields that filters have set stay
 function M.fail(app, req, status, err, keep)
     local handler = handler_for(app, status, err.kind)
     if not keep then C.mg_fields_clear(abi.worker, req.slot) end
-    if not handler then
-        plain_error(req, status, plain_text(req, status, err))
-        return
+    if handler and req._erring then
+        log_failure(req, ("the answer of the error handler at %s failed: %d"):format(req._erring, status))
+        handler = nil
     end
+    if not handler then return check_rc(plain_error(req, status, plain_text(req, status, err)), "answer") end
+    rawset(req, "_used", true)
+    rawset(req, "_erring", handler.where)
     err.status, err.id = status, req.id
     local ok, a, b, c = xpcall(handler.fn, M.traced, req, err)
     if ok then ok, a = pcall(send_handled, app, req, status, handler.where, a, b, c) end
@@ -252,11 +261,6 @@ end
 
 --- ---- sending ----
 
-local function check_rc(rc, what)
-    if rc == -22 then error(what .. ": a status must be from 200 to 599", 0) end
-    if rc == -7 then error(what .. ": its header fields are longer than 16 KiB together", 0) end
-end
-
 --- Status and body → bytes. `content` nil: by the body's type.
 local function send(req, status, body, content)
     local kind = type(body)
@@ -315,7 +319,7 @@ local function send_from_folder(app, req, made, keep)
     if rc ~= -21 then return fail_file(app, req, rc, made.dir .. "/" .. path, keep) end
     local query = req.query_string
     set_one(req.slot, "location", req.path .. "/" .. (query ~= "" and "?" .. query or ""), SET, 0)
-    C.mg_reply(abi.worker, req.slot, 301, NONE, "", 0)
+    check_rc(C.mg_reply(abi.worker, req.slot, 301, NONE, "", 0), "redirect")
 end
 
 --- The fields of an answer, before its content.
@@ -362,7 +366,7 @@ local function send_redirect(req, made)
         to = before .. (before:find("?", 1, true) and "&" or "?") .. query .. fragment
     end
     set_field(req.slot, "location", to, 0)
-    C.mg_reply(abi.worker, req.slot, made.status, NONE, "", 0)
+    check_rc(C.mg_reply(abi.worker, req.slot, made.status, NONE, "", 0), "redirect")
 end
 
 local PROXY_ERRORS = { [-22] = 400, [-74] = 400, [-7] = 431, [-2] = 502 }
@@ -407,7 +411,7 @@ end
 
 --- `return nil, message, code`: the error that it stands for.
 local function failure_of(app, req, message, code)
-    local status = type(code) == "number" and code or CODES[code or ""] or 500
+    local status = is_error_status(code) and code or CODES[code or ""] or 500 -- other numbers are codes of the system
     if status == 500 and not is_expected(app, code) then log_failure(req, "returned nil, " .. tostring(message)) end
     return M.failure(status, type(code) == "string" and code or nil, tostring(message))
 end
@@ -544,12 +548,36 @@ local function hold(app, req)
     rawset(req, "_held", "waiting")
 end
 
+--- What the error handler shall find when an answer that C has taken over fails there, by slot.
+local taken_over = {}
+
+local function keep_for_failure(req)
+    local kept = taken_over[req.slot]
+    if not kept then
+        kept = {}
+        taken_over[req.slot] = kept
+    end
+    kept.generation, kept.id, kept.state, kept.erring = req._p.generation, rawget(req, "id"), rawget(req, "state"), rawget(req, "_erring")
+end
+
+local function bring_back(req)
+    local kept = taken_over[req.slot]
+    if not kept then return end
+    taken_over[req.slot] = nil
+    if kept.generation ~= req._p.generation then return end
+    rawset(req, "_used", true)
+    rawset(req, "id", kept.id)
+    rawset(req, "state", kept.state)
+    rawset(req, "_erring", kept.erring)
+end
+
 --- The request is over for its dispatcher.
 function M.over(app, req)
     if req._held == "waiting" then
         rawset(req, "_held", "told")
         await.spawn(done_task, app, req)
     elseif not req._held and req._used then
+        if req._p.flags % 8 < 4 then keep_for_failure(req) end -- not MG_REQ_ENDED
         request.reset(req)
     end
 end
@@ -564,6 +592,7 @@ end
 --- C could not answer: an upstream failed, or content is beyond its limit.
 function M.failed_below(app, slot, status, message)
     local req = request.objects[slot]
+    if not req._held then bring_back(req) end
     hold(app, req)
     M.fail(app, req, status, { message = message })
     M.over(app, req)
