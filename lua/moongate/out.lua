@@ -75,7 +75,7 @@ function Events:is_gone() return self.out:is_gone() end
 ---@return moongate.Out
 function M.new(req)
     local p = req._p -- the slot may serve another request while somebody still has this writer
-    return setmetatable({ slot = req.slot, p = p, generation = p.generation, window = C.mg_settings(abi.worker).window_bytes }, Out)
+    return setmetatable({ slot = req._slot, p = p, generation = p.generation, window = C.mg_settings(abi.worker).window_bytes }, Out)
 end
 
 --- Events over a writer.

@@ -49,7 +49,7 @@ local Request = {}
 ---@return string[]
 function Request:header_values(name)
     local values, border = {}, abi.border
-    while C.mg_header(abi.worker, self.slot, name, #name, #values) == 1 do
+    while C.mg_header(abi.worker, self._slot, name, #name, #values) == 1 do
         values[#values + 1] = str(border.text, border.text_bytes)
     end
     return values
@@ -119,9 +119,9 @@ local FIELDS = {
     end,
     port = function(_, p) return tonumber(span(p, p.head.authority):match(":(%d+)$")) end,
     version = function(_, p) return p.head.minor == 1 and "1.1" or "1.0" end,
-    remote = function(req) return str(buffer, C.mg_remote(abi.worker, req.slot, 0, buffer, 128)) end,
+    remote = function(req) return str(buffer, C.mg_remote(abi.worker, req._slot, 0, buffer, 128)) end,
     remote_port = function(req)
-        return tonumber(str(buffer, C.mg_remote(abi.worker, req.slot, 1, buffer, 128)):match(":(%d+)$"))
+        return tonumber(str(buffer, C.mg_remote(abi.worker, req._slot, 1, buffer, 128)):match(":(%d+)$"))
     end,
     id = function() return new_id() end,
     state = function() return {} end,
@@ -134,7 +134,7 @@ local FIELDS = {
     cookies = function(req) return cookies.parse(req.headers.cookie or "") end,
     content_type = function(req) return req.headers["content-type"] end,
     content_length = function(req)
-        local length = C.mg_body_length(abi.worker, req.slot)
+        local length = C.mg_body_length(abi.worker, req._slot)
         return length >= 0 and length or nil
     end,
 }
@@ -147,7 +147,10 @@ local MEMO = { "path", "target", "query_string", "authority", "host", "port", "v
 local MT = {}
 
 function MT.__index(req, key)
+    -- Not fields of the table itself: assigning them must fail, or the next request in this slot would have them.
+    if key == "headers" then return req._headers end
     local p = req._p
+    if key == "scheme" then return p.flags % 32 >= 16 and "https" or "http" end -- MG_REQ_TLS
     if key == "method" then
         local number = p.head.method
         if number == METHOD_OTHER then return span(p, p.head.method_text) end
@@ -185,12 +188,20 @@ M.NO_NAMES = {}
 --- Names of captures, and where the route was written, by route number; set for each generation.
 M.route_names, M.route_places = {}, {}
 
-local Dead = {
-    __index = function(_, key)
-        error(("req.%s: this request is over; copy what a task needs before it goes on alone"):format(tostring(key)), 2)
-    end,
-    __newindex = function() error("this request is over", 2) end,
-}
+local function dead(what)
+    return {
+        __index = function(_, key)
+            error(("%s.%s: this request is over; copy what a task needs before it goes on alone"):format(what, tostring(key)), 2)
+        end,
+        __newindex = function() error("this request is over", 2) end,
+    }
+end
+local Dead, DeadHeaders, DeadResult = dead "req", dead "headers", dead "res"
+
+local function kill(object, class)
+    for key in pairs(object) do rawset(object, key, nil) end
+    setmetatable(object, class)
+end
 
 --- ---- content ----
 
@@ -201,7 +212,7 @@ local MESSAGES = {
 
 --- The next piece of content, nil at the end; or nil, message, status.
 local function next_piece(req)
-    local worker, slot = abi.worker, req.slot
+    local worker, slot = abi.worker, req._slot
     while true do
         local token = await.token()
         local bytes = C.mg_body_read(worker, slot, token)
@@ -243,7 +254,7 @@ function Request:text(limit)
     if limit then
         local bytes, why = require("moongate.units").size(limit)
         if not bytes then error("req:text: " .. why, 2) end
-        if C.mg_body_limit(abi.worker, self.slot, bytes) < 0 then
+        if C.mg_body_limit(abi.worker, self._slot, bytes) < 0 then
             rawset(self, "_failed", 413)
             return nil, MESSAGES[-413], 413
         end
@@ -311,7 +322,7 @@ function Request:on_done(fn)
         rawset(self, "_hooks", hooks)
         rawset(self, "_used", true)
         -- At once: the answer may have begun already, and the slot goes with its end.
-        if not self._held and C.mg_hold(abi.worker, self.slot, 0) >= 0 then rawset(self, "_held", "waiting") end
+        if not self._held and C.mg_hold(abi.worker, self._slot, 0) >= 0 then rawset(self, "_held", "waiting") end
     end
     hooks[#hooks + 1] = fn
 end
@@ -327,7 +338,7 @@ M.Request = Request
 
 local function new(slot)
     local req = {
-        slot = slot, _p = C.mg_request(abi.worker, slot), headers = setmetatable({ slot }, Headers), scheme = "http",
+        _slot = slot, _p = C.mg_request(abi.worker, slot), _headers = setmetatable({ slot }, Headers),
         _used = false, _hooks = false, _held = false, _res = false, _params = setmetatable({}, Params), _params_names = M.NO_NAMES, _shared = false,
     }
     return setmetatable(req, MT)
@@ -345,10 +356,13 @@ M.objects = setmetatable({}, {
 --- The request is over: forget what was remembered for it.
 function M.reset(req)
     if req._shared then -- a task of its own may still hold it
-        rawset(M.objects, req.slot, nil)
-        for key in pairs(req) do rawset(req, key, nil) end
-        setmetatable(req, Dead)
-        return
+        rawset(M.objects, req._slot, nil)
+        if req._res then
+            kill(req._res._headers, DeadHeaders)
+            kill(req._res, DeadResult)
+        end
+        kill(req._headers, DeadHeaders)
+        return kill(req, Dead)
     end
     for at = 1, #MEMO do rawset(req, MEMO[at], nil) end
     rawset(req, "_hooks", false)
@@ -365,11 +379,13 @@ function M.share()
     end
 end
 
---- The object of the request that runs now, or nil.
+--- The object of the request that runs now, or nil. Hooks after the answer run in a task that has it.
 function M.running()
     local border = abi.border
-    if not border or border.current < 0 then return nil end
-    return M.objects[border.current]
+    if not border then return nil end
+    if border.current >= 0 then return M.objects[border.current] end
+    local task = await.current()
+    return task and task.request
 end
 
 return M

@@ -55,7 +55,7 @@ end
 local function set_cookie(req, name, value, options)
     local line, message = require("moongate.cookies").render(name, value, options, req.scheme == "https")
     if not line then error(message, 0) end
-    set_one(req.slot, "set-cookie", line, ADD, 0)
+    set_one(req._slot, "set-cookie", line, ADD, 0)
 end
 
 --- name = "value", or name = { "value", path = …, … }.
@@ -84,25 +84,35 @@ function Headers.__newindex(headers, name, value)
     set_field(headers[1], name, value, 2)
 end
 
-local Result = {}
-Result.__index = Result
+local Result, methods = {}, {}
 local RESULT_FIELDS = { status = true, body = true, _content = true, _rest = true }
+function Result.__index(res, key)
+    if key == "headers" then return res._headers end
+    return methods[key]
+end
 function Result.__newindex(res, key, value)
     if RESULT_FIELDS[key] then return rawset(res, key, value) end -- it was set to nil before
+    if key == "headers" then
+        if type(value) ~= "table" then error("res.headers: expected a table of header fields, got " .. type(value), 2) end
+        if value == res._headers then return end
+        C.mg_fields_clear(abi.worker, res._slot)
+        for name, field in pairs(value) do set_field(res._slot, name, field, 2) end
+        return
+    end
     error(("a response has status, body and headers; %q is none of them (req.state keeps what belongs to a request)"):format(tostring(key)), 2)
 end
 
 --- Adds one more field of that name, e.g. another Set-Cookie.
-function Result:add_header(name, value) set_one(self._slot, name, value, ADD, 2) end
+function methods:add_header(name, value) set_one(self._slot, name, value, ADD, 2) end
 --- Sets a cookie, with safe defaults.
-function Result:set_cookie(name, value, options)
+function methods:set_cookie(name, value, options)
     set_cookie(request.objects[self._slot], name, value, options)
 end
 
 local function result_of(req)
     local res = req._res
     if not res then
-        res = setmetatable({ _slot = req.slot, headers = setmetatable({ req.slot }, Headers), status = 200, body = false, _content = false,
+        res = setmetatable({ _slot = req._slot, _headers = setmetatable({ req._slot }, Headers), status = 200, body = false, _content = false,
             _rest = false }, Result)
         rawset(req, "_res", res)
     end
@@ -146,7 +156,7 @@ end
 
 local function plain_error(req, status, text)
     local body = ("%d %s%s\n"):format(status, phrase_of(status), text and ": " .. text or "")
-    return C.mg_reply(abi.worker, req.slot, status, TEXT, body, #body)
+    return C.mg_reply(abi.worker, req._slot, status, TEXT, body, #body)
 end
 
 local function check_rc(rc, what)
@@ -179,7 +189,7 @@ end
 ---@param keep? boolean fields that filters have set stay
 function M.fail(app, req, status, err, keep)
     local handler = handler_for(app, status, err.kind)
-    if not keep then C.mg_fields_clear(abi.worker, req.slot) end
+    if not keep then C.mg_fields_clear(abi.worker, req._slot) end
     if handler and req._erring then
         log_failure(req, ("the answer of the error handler at %s failed: %d"):format(req._erring, status))
         handler = nil
@@ -193,10 +203,10 @@ function M.fail(app, req, status, err, keep)
     if ok then return end
     log_failure(req, ("the error handler at %s failed: %s"):format(handler.where, shown(a)))
     if req._p.flags % 4 >= 2 then -- MG_REQ_BEGUN
-        C.mg_stream_end(abi.worker, req.slot, 1)
+        C.mg_stream_end(abi.worker, req._slot, 1)
         return
     end
-    C.mg_fields_clear(abi.worker, req.slot)
+    C.mg_fields_clear(abi.worker, req._slot)
     plain_error(req, 500, plain_text(req, 500, { message = a }))
 end
 
@@ -265,30 +275,30 @@ end
 local function send(req, status, body, content)
     local kind = type(body)
     if kind == "string" then
-        return check_rc(C.mg_reply(abi.worker, req.slot, status, content or TEXT, body, #body), "answer")
+        return check_rc(C.mg_reply(abi.worker, req._slot, status, content or TEXT, body, #body), "answer")
     elseif kind == "nil" then
         if status >= 400 and not content then return check_rc(plain_error(req, status), "answer") end
-        return check_rc(C.mg_reply(abi.worker, req.slot, status, content or NONE, "", 0), "answer")
+        return check_rc(C.mg_reply(abi.worker, req._slot, status, content or NONE, "", 0), "answer")
     elseif kind == "table" then
         local text, message = json.encode(body)
         if not text then error("the answer cannot be JSON: " .. message, 0) end
-        return check_rc(C.mg_reply(abi.worker, req.slot, status, JSON, text, #text), "answer")
+        return check_rc(C.mg_reply(abi.worker, req._slot, status, JSON, text, #text), "answer")
     end
     error(("a body is a string or a table, not a %s (%s)"):format(kind, tostring(body)), 0)
 end
 
 local function stream(req, status, made)
-    check_rc(C.mg_stream_begin(abi.worker, req.slot, status, made.content, made.length or -1), "stream")
+    check_rc(C.mg_stream_begin(abi.worker, req._slot, status, made.content, made.length or -1), "stream")
     local writer = out.new(req)
     if made.events then made.events(out.events(writer)) else made.stream(writer) end
-    C.mg_stream_end(abi.worker, req.slot, 0)
+    if req._p.generation == writer.generation then C.mg_stream_end(abi.worker, req._slot, 0) end
 end
 
 local FILE_ERRORS = { [-2] = 404, [-13] = 403, [-20] = 404, [-40] = 404, [-36] = 404, [-22] = 404 }
 
 --- 0, or a negated errno. `status` 0: as the request's conditions say.
 local function reply_file(req, root, path, status, content_type)
-    return C.mg_reply_file(abi.worker, req.slot, root, path, #path, status, content_type, #content_type)
+    return C.mg_reply_file(abi.worker, req._slot, root, path, #path, status, content_type, #content_type)
 end
 
 local function fail_file(app, req, rc, what, keep)
@@ -311,23 +321,23 @@ local function send_from_folder(app, req, made, keep)
     local p = req._p
     local part = p.match.captures[p.match.capture_count - 1]
     local path = abi.decode(ffi.string(p.path + part.at, part.bytes))
-    if made.options.cache_control then set_field(req.slot, "cache-control", made.options.cache_control, 0) end
+    if made.options.cache_control then set_field(req._slot, "cache-control", made.options.cache_control, 0) end
     local root, rc = handles.root(made.dir, true)
     if root then rc = reply_file(req, root, path, 0, "") end
     if rc == 0 then return end
-    set_field(req.slot, "cache-control", nil, 0)
+    set_field(req._slot, "cache-control", nil, 0)
     if rc ~= -21 then return fail_file(app, req, rc, made.dir .. "/" .. path, keep) end
     local query = req.query_string
-    set_one(req.slot, "location", req.path .. "/" .. (query ~= "" and "?" .. query or ""), SET, 0)
-    check_rc(C.mg_reply(abi.worker, req.slot, 301, NONE, "", 0), "redirect")
+    set_one(req._slot, "location", req.path .. "/" .. (query ~= "" and "?" .. query or ""), SET, 0)
+    check_rc(C.mg_reply(abi.worker, req._slot, 301, NONE, "", 0), "redirect")
 end
 
 --- The fields of an answer, before its content.
 local function apply(req, made)
-    if made.headers then set_fields(req.slot, made.headers) end
+    if made.headers then set_fields(req._slot, made.headers) end
     if made.cookies then set_cookies(req, made.cookies) end
-    if made.reason and C.mg_reason(abi.worker, req.slot, made.reason, #made.reason) < 0 then error("reason: not a reason phrase", 0) end
-    if made.type and not made.file then set_field(req.slot, "content-type", made.type, 0) end
+    if made.reason and C.mg_reason(abi.worker, req._slot, made.reason, #made.reason) < 0 then error("reason: not a reason phrase", 0) end
+    if made.type and not made.file then set_field(req._slot, "content-type", made.type, 0) end
 end
 
 --- What has content that is not a body at hand.
@@ -365,8 +375,8 @@ local function send_redirect(req, made)
         local before, fragment = to:match("^([^#]*)(.*)$")
         to = before .. (before:find("?", 1, true) and "&" or "?") .. query .. fragment
     end
-    set_field(req.slot, "location", to, 0)
-    check_rc(C.mg_reply(abi.worker, req.slot, made.status, NONE, "", 0), "redirect")
+    set_field(req._slot, "location", to, 0)
+    check_rc(C.mg_reply(abi.worker, req._slot, made.status, NONE, "", 0), "redirect")
 end
 
 local PROXY_ERRORS = { [-22] = 400, [-74] = 400, [-7] = 431, [-2] = 502 }
@@ -376,7 +386,7 @@ local function send_proxy(app, req, made, keep)
     if not handle then error(message, 0) end
     local target = made.options.path and expand(req, made.options.path) or ""
     if target ~= "" and req.query_string ~= "" then target = target .. "?" .. req.query_string end
-    local rc = C.mg_reply_proxy(abi.worker, req.slot, handle, target, #target)
+    local rc = C.mg_reply_proxy(abi.worker, req._slot, handle, target, #target)
     if rc < 0 then M.fail(app, req, PROXY_ERRORS[rc] or 503, { message = "the request cannot be forwarded" }, keep) end
 end
 
@@ -419,7 +429,8 @@ end
 --- An answer that went through filters.
 local function finish_result(app, req, res)
     local rest, status, body = res._rest, res.status, res.body
-    res._rest = false
+    if res ~= req._res then error("a response of another request was returned", 0) end
+    res._rest, res.body = false, false
     if body == nil or body == false then
         if getmetatable(rest) == Failure then
             if status ~= rest.status then rest = M.failure(status) end
@@ -439,7 +450,7 @@ end
 local function finish_status(app, req, status, body, headers, in_error)
     if headers ~= nil then
         if type(headers) ~= "table" then error("the third value that a handler returns is a table of header fields", 0) end
-        set_fields(req.slot, headers)
+        set_fields(req._slot, headers)
     end
     if is_response(body) then return send_response(app, req, body, status) end
     if body == nil and not in_error and is_error_status(status) and handler_for(app, status) then
@@ -451,6 +462,7 @@ end
 --- What a handler returned → the answer. `in_error`: it is an error handler's; `filter`: where the filter was written that returned it.
 function finish(app, req, a, b, c, in_error, filter)
     local kind = type(a)
+    if filter and a ~= req._res then C.mg_fields_clear(abi.worker, req._slot) end -- an answer of its own, not what it got from next()
     if kind == "string" then
         if b ~= nil then error(TWO_VALUES, 0) end
         return send(req, 200, a, TEXT)
@@ -485,6 +497,8 @@ local function result_of_value(req, res, value)
         else
             res.body, res._content = value.body == nil and false or value.body, value.content or false
         end
+    elseif getmetatable(value) == Result then
+        error("a response of another request was returned", 0)
     elseif getmetatable(value) == Failure then
         res.status, res._rest = value.status, value
     elseif descriptor.is(value) then
@@ -499,13 +513,14 @@ end
 function M.result(app, req, a, b, c, filter)
     local res = req._res or result_of(req)
     if a == res then return res end
+    C.mg_fields_clear(abi.worker, req._slot) -- those of an answer that is not sent: next() was called before
     res.status, res.body, res._content, res._rest = 200, false, false, false
     local kind = type(a)
     if kind == "string" then
         if b ~= nil then error(TWO_VALUES, 0) end
         res.body, res._content = a, TEXT
     elseif kind == "number" then
-        if c ~= nil then set_fields(req.slot, c) end
+        if c ~= nil then set_fields(req._slot, c) end
         if is_response(b) then
             result_of_value(req, res, b)
         elseif b ~= nil then
@@ -531,11 +546,13 @@ end
 
 --- Waits for the last byte (or for the client's end), runs the hooks, lets the slot go.
 local function done_task(app, req)
-    local slot = req.slot
+    local slot, task = req._slot, await.current()
+    task.request = req
     local token = await.token()
     if C.mg_hold(abi.worker, slot, token) == 0 then await.wait() end
     for _, hook in ipairs(app.done) do run_hook(hook.fn, req, hook.where) end
     for _, fn in ipairs(req._hooks or {}) do run_hook(fn, req) end
+    task.request = nil
     request.reset(req)
     C.mg_release(abi.worker, slot)
 end
@@ -543,7 +560,7 @@ end
 --- Keeps the slot beyond its answer when somebody wants to know its end.
 local function hold(app, req)
     if req._held or not (req._hooks or app.done[1]) then return end
-    if C.mg_hold(abi.worker, req.slot, 0) < 0 then return end
+    if C.mg_hold(abi.worker, req._slot, 0) < 0 then return end
     rawset(req, "_used", true)
     rawset(req, "_held", "waiting")
 end
@@ -552,18 +569,18 @@ end
 local taken_over = {}
 
 local function keep_for_failure(req)
-    local kept = taken_over[req.slot]
+    local kept = taken_over[req._slot]
     if not kept then
         kept = {}
-        taken_over[req.slot] = kept
+        taken_over[req._slot] = kept
     end
     kept.generation, kept.id, kept.state, kept.erring = req._p.generation, rawget(req, "id"), rawget(req, "state"), rawget(req, "_erring")
 end
 
 local function bring_back(req)
-    local kept = taken_over[req.slot]
+    local kept = taken_over[req._slot]
     if not kept then return end
-    taken_over[req.slot] = nil
+    taken_over[req._slot] = nil
     if kept.generation ~= req._p.generation then return end
     rawset(req, "_used", true)
     rawset(req, "id", kept.id)
