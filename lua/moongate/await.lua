@@ -5,18 +5,20 @@ local abi = require "moongate.abi"
 local M = {}
 
 local C = abi.C
-local yield, create = coroutine.yield, coroutine.create
+local yield, create, yieldable = coroutine.yield, coroutine.create, coroutine.isyieldable
 local floor = math.floor
 
 --- First yielded value of a wait: what a wrapped coroutine library must pass on upward.
 M.WAIT = setmetatable({}, { __tostring = function() return "moongate.wait" end })
+--- Given down to a wait that could not be passed upward.
+M.REFUSED = setmetatable({}, { __tostring = function() return "moongate.refused" end })
 --- The error that a cancelled task's wait raises.
 M.CANCELLED = setmetatable({}, { __tostring = function() return "cancelled" end })
 
 --- The plain yield: scripts see a wrapped library.
 M.raw_yield = yield
 
-local WAIT, CANCELLED = M.WAIT, M.CANCELLED
+local WAIT, REFUSED, CANCELLED = M.WAIT, M.REFUSED, M.CANCELLED
 local INDEX_RANGE = 2 ^ 21
 
 local tasks, free = {}, {} -- by index; free indexes
@@ -121,6 +123,10 @@ local function check_cancelled(task)
     return false
 end
 
+local function refuse_wait()
+    error("cannot wait inside a callback of a C function (table.sort, string.gsub, …); wait before it and use the result there", 0)
+end
+
 --- Waits for the token named last. The value given to wake(); or nil, "cancelled" when the task is cancelled: clean up, then raise.
 function M.wait_raw()
     local task = current
@@ -134,8 +140,13 @@ function M.wait_raw()
         task.slot = slot
         if slot >= 0 then C.mg_park(abi.worker, slot) end
     end
+    -- A failed yield must not leave a task that runs on and counts as waiting: it would be resumed in the middle of something else.
+    if not yieldable() then refuse_wait() end
     task.waiting = true
-    yield(WAIT)
+    if yield(WAIT) == REFUSED then
+        task.waiting = false
+        refuse_wait()
+    end
     if check_cancelled(task) then return nil, "cancelled" end
     return task.value
 end
@@ -170,6 +181,21 @@ function M.spawn(fn, a, b, c)
     task.fn, task.a, task.b, task.c = fn, a, b, c
     push(task)
     return task
+end
+
+local stack_of, stack
+
+--- An error on its way out of an inner coroutine: its stack is told instead of the outer one.
+function M.keep_stack(failure, co)
+    if failure == CANCELLED then return end
+    stack_of, stack = failure, debug.traceback(co)
+end
+
+--- The stack kept for this error, once; or nil.
+function M.take_stack(failure)
+    local kept = stack_of == failure and stack or nil
+    stack_of, stack = nil, nil
+    return kept
 end
 
 --- Asks a task to end: its present or next wait raises CANCELLED.

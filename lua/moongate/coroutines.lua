@@ -13,18 +13,19 @@ local raw_running, raw_status, raw_yieldable = coroutine.running, coroutine.stat
 --- yield from.
 local waiting = setmetatable({}, { __mode = "k" })
 
-local WAIT, CANCELLED = await.WAIT, await.CANCELLED
+local WAIT, REFUSED, CANCELLED = await.WAIT, await.REFUSED, await.CANCELLED
 
-local pass_down
+local pass, pass_down
 
 --- What came out of a coroutine: a wait goes on upwards, and down again with its answer, as often as there are waits.
-local function pass(co, ok, first, ...)
+function pass(co, ok, first, ...)
     if not ok then
         -- A cancelled task ends as a whole, however many coroutines it is inside of.
         if first ~= nil and first == CANCELLED then error(first, 0) end
         return false, M.explain(first)
     end
     if first ~= WAIT then return true, first, ... end
+    if raw_yieldable and not raw_yieldable() then return pass(co, raw_resume(co, REFUSED)) end
     waiting[co] = true
     return pass_down(co, raw_yield(WAIT, ...))
 end
@@ -35,6 +36,9 @@ function pass_down(co, ...)
 end
 
 local function resume(co, ...)
+    if waiting[co] == nil and type(co) == "thread" then
+        return false, "cannot resume a coroutine that was not made by coroutine.create or wrap: the gateway runs it"
+    end
     if waiting[co] then return false, "cannot resume a coroutine that is waiting (in a request or task that resumed it before)" end
     return pass(co, raw_resume(co, ...))
 end

@@ -16,8 +16,9 @@ local M = {}
 local C = abi.C
 local CANCELLED = await.CANCELLED
 
---- Durations that were read before; texts come from scripts and are few.
-local known_ms = {}
+--- Durations that were read before. Their number is bounded, because a client may have a say in them.
+local known_ms, known_count = {}, 0
+local KNOWN_MAX = 256
 
 local function ms_of(name, duration)
     local ms = known_ms[duration]
@@ -25,7 +26,10 @@ local function ms_of(name, duration)
     local message
     ms, message = units.duration(duration)
     if not ms then caller.raise(("%s: %s"):format(name, message)) end
-    if type(duration) == "string" then known_ms[duration] = ms end
+    if type(duration) == "string" then
+        if known_count == KNOWN_MAX then known_ms, known_count = {}, 0 end
+        known_ms[duration], known_count = ms, known_count + 1
+    end
     return ms
 end
 
@@ -80,7 +84,7 @@ end
 
 --- Errors that are answers (mg.raise) rather than mistakes.
 local function is_answer(failure)
-    return type(failure) == "table" and (failure.status ~= nil or failure.kind ~= nil)
+    return type(failure) == "table" and (rawget(failure, "status") ~= nil or rawget(failure, "kind") ~= nil) -- no code of its runs here
 end
 
 --- Called by the scheduler, outside of any task.
@@ -119,6 +123,7 @@ end
 --- "error", or the status given to mg.raise) or was cancelled (code "cancelled").
 function Handle:join()
     if not self.ended then
+        if self.task == await.current() then caller.raise("join: a task cannot wait for its own end") end
         self.joiners = self.joiners or {}
         self.joiners[#self.joiners + 1] = await.token()
         await.wait()
