@@ -92,6 +92,10 @@ static int32_t begin_request(struct mg_worker *w, struct client *client, struct 
     http_body_begin_request(&r->body, head);
     request_list(w, r);
     w->stats->requests++;
+    if (w->stopping) {
+        reply_refuse(w, r, 503, "the gateway is stopping");
+        return -1;
+    }
     if (head->target_form == TARGET_AUTHORITY) {
         reply_refuse(w, r, 501, "CONNECT is not served here");
         return -1;
@@ -119,6 +123,10 @@ static int32_t begin_request(struct mg_worker *w, struct client *client, struct 
         if (w->in.from_kept)
             request_park(w, r);
         input_finish(w);
+        if (r->pub.head.bytes == 0) {
+            worker_fail(w, r, 503, "no memory for this request");
+            return -1;
+        }
         if (r->body.kind == BODY_LENGTH && (double)r->body.left > r->body_limit) {
             worker_fail(w, r, 413, "the content is longer than this resource takes");
             return -1;

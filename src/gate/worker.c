@@ -10,7 +10,7 @@
 #include "base/must.h"
 #include "gate/gate.h"
 
-enum { WAKES_FIRST = 1024, STOP_FLUSH_MS = 1000 };
+enum { WAKES_FIRST = 1024, STOP_FLUSH_MS = 500 /* leaves half of what the master grants to the stop hooks */ };
 
 /* ---- birth and death ---- */
 
@@ -221,35 +221,45 @@ static void tell_control(struct mg_worker *w, enum mg_control what, double argum
 
 /* ---- the master ---- */
 
+static void stop_accepting(struct mg_worker *w)
+{
+    w->draining = true;
+    for (uint32_t i = 0; i < w->listener_count; i++)
+        net_listen_stop(w->net, i);
+}
+
 static void begin_drain(struct mg_worker *w, double ms)
 {
     if (w->draining)
         return;
-    w->draining = true;
-    for (uint32_t i = 0; i < w->listener_count; i++)
-        net_listen_stop(w->net, i);
+    stop_accepting(w);
     net_timer_start(w->net, ms, USER_DRAIN, 0);
     client_drain_all(w);
     tell_control(w, MG_CONTROL_DRAIN, ms);
 }
 
-/* The time is over: what runs is answered 503, what streams is cut, and the connections get a moment to take it. */
+/* The time is over: what runs is answered 503, what streams is cut, and the connections get a moment to take it. The slots stay taken: their
+ * handlers may come back, and must not answer somebody else. */
 static void stop_now(struct mg_worker *w)
 {
     if (w->stopping)
         return;
     w->stopping = true;
+    stop_accepting(w);
     for (uint32_t slot = 0; slot < w->request_top; slot++) {
         struct request *r = &w->requests[slot];
         if (r->state == REQUEST_RUNNING && r->pub.conn != NONE) {
+            r->hold = true;
             side_abandon(w, r);
             reply_fields_clear(r);
             reply_refuse(w, r, 503, "the gateway is stopping");
         } else if (r->state == REQUEST_STREAMING) {
+            r->hold = true;
             side_abandon(w, r);
             reply_end(w, r, true);
         }
     }
+    client_drain_all(w);
     net_timer_start(w->net, STOP_FLUSH_MS, USER_LINGER, 0);
     tell_control(w, MG_CONTROL_STOP, 0);
 }
