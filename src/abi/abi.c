@@ -19,10 +19,20 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
+static const double LENGTH_MOST = 0x1p53; /* the last whole number of Lua's that has all before it */
+
+/* NULL: it is answered, or an upstream or a file answers it: Lua has no say in it any more. */
 static struct request *running(struct mg_worker *w, uint32_t slot)
 {
     struct request *r = request_at(w, slot);
-    return r && r->state != REQUEST_ENDED ? r : NULL;
+    return r && r->state != REQUEST_ENDED && r->exchange == NONE && r->stream == NONE ? r : NULL;
+}
+
+/* NULL also when its answer has begun. */
+static struct request *unanswered(struct mg_worker *w, uint32_t slot)
+{
+    struct request *r = running(w, slot);
+    return r && r->state == REQUEST_RUNNING ? r : NULL;
 }
 
 /* ---- the loop ---- */
@@ -120,6 +130,10 @@ EXPORT int32_t mg_reply(struct mg_worker *w, uint32_t slot, uint32_t status, uin
 EXPORT int32_t mg_stream_begin(struct mg_worker *w, uint32_t slot, uint32_t status, uint32_t content, double length)
 {
     struct request *r = running(w, slot);
+    if (length < 0)
+        length = LENGTH_UNKNOWN;
+    else if (!(length <= LENGTH_MOST) || length != (double)(int64_t)length)
+        return -EINVAL;
     return r ? reply_begin(w, r, status, content, length) : -EALREADY;
 }
 
@@ -208,7 +222,8 @@ EXPORT void mg_release(struct mg_worker *w, uint32_t slot)
     if (!r || !r->hold)
         return;
     r->hold = false;
-    request_put(w, r);
+    if (r->state != REQUEST_ENDED || r->told) /* else its connection still has it: until its last byte is out */
+        request_put(w, r);
 }
 
 EXPORT void mg_watch_gone(struct mg_worker *w, uint32_t slot, double token)
@@ -260,7 +275,7 @@ EXPORT void mg_root_close(struct mg_worker *w, int32_t root)
 EXPORT int32_t mg_reply_file(struct mg_worker *w, uint32_t slot, int32_t root, const char *path, uint32_t bytes, uint32_t status,
                              const char *content_type, uint32_t content_type_bytes)
 {
-    struct request *r = running(w, slot);
+    struct request *r = unanswered(w, slot);
     struct slice type = { content_type, content_type_bytes };
     if (status != 0 && (status < 200 || status > 599))
         return -EINVAL;
@@ -279,7 +294,7 @@ EXPORT void mg_upstream_close(struct mg_worker *w, int32_t upstream)
 
 EXPORT int32_t mg_reply_proxy(struct mg_worker *w, uint32_t slot, int32_t upstream, const char *target, uint32_t bytes)
 {
-    struct request *r = running(w, slot);
+    struct request *r = unanswered(w, slot);
     return r ? side_reply_proxy(w, r, upstream, (struct slice){ target, bytes }) : -EALREADY;
 }
 

@@ -88,6 +88,8 @@ void request_told(struct mg_worker *w, struct request *r, int32_t sent)
     r->told = true;
     worker_wake(w, r->hold_token, sent);
     r->hold_token = 0;
+    if (!r->hold) /* let go meanwhile */
+        request_put(w, r);
 }
 
 /* What was lent from input buffers moves to memory of the request's own. */

@@ -59,6 +59,8 @@ int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struc
     int client_bytes = worker_remote(w, r, false, client, sizeof client);
     if (r->pub.conn == NONE)
         return -EPIPE;
+    if (r->pub.head.bytes == 0) /* there was no memory to keep it */
+        return -ENOBUFS;
     struct proxy_request request = {
         .head = &r->pub.head,
         .base = r->pub.bytes,
