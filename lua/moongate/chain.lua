@@ -6,6 +6,7 @@ local abi = require "moongate.abi"
 local await = require "moongate.await"
 local descriptor = require "moongate.descriptor"
 local handles = require "moongate.handles"
+local isolate = require "moongate.isolate"
 local loop = require "moongate.loop"
 local pattern = require "moongate.pattern"
 local route_text = require("moongate.plan").route_text
@@ -210,6 +211,10 @@ local function emit_route(source, depth, app, route)
     local handler = route.handler
     local constant = not is_function(handler)
     local filters = filters_of(app, route.pattern and route)
+    if route.isolated then
+        if not constant then handler = isolate.wrap(handler) end
+        for _, filter in ipairs(filters) do filter.fn = isolate.wrap(filter.fn) end
+    end
     if #filters > 0 then
         local fn = constant and function() return handler end or handler
         local first = filters[1]
@@ -403,12 +408,13 @@ end
 ---@return string? message
 function M.build(app)
     local groups, last = fold(group_routes(app.routes))
-    local names, limits, titles, places = {}, {}, {}, {}
+    local names, limits, titles, places, by_number = {}, {}, {}, {}, {}
     for _, group in ipairs(groups) do
         limits[group.number] = limit_of(group)
         for at, route in ipairs(group) do
             local number = group.numbers[at]
             names[number], titles[number], places[number] = route.names, route_text(route), route.where
+            by_number[number] = route
         end
     end
     local builder = C.mg_routes_new()
@@ -435,6 +441,7 @@ function M.build(app)
 
     return {
         app = app, main = main, live = live, builder = builder, names = names, limits = limits, titles = titles, places = places,
+        by_number = by_number,
         last = math.max(last, METHOD_WRONG),
     }
 end
@@ -454,6 +461,18 @@ function M.use(generation)
     request.extensions = generation.app.extensions
     loop.use(generation)
     return true
+end
+
+--- Moves a route of the generation in service behind a coroutine (isolate.lua): the same routes with a dispatcher made anew. The generation that
+--- takes over; nil when there is nothing to move.
+---@return table? generation
+function M.isolate(generation, number)
+    local route = generation.by_number[number]
+    if not route or route.isolated then return nil end
+    route.isolated = true
+    local again = M.build(generation.app)
+    if again and M.use(again) then return again end
+    return nil
 end
 
 return M

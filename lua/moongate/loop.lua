@@ -88,7 +88,7 @@ local function came_back(task, ok, what)
     if not ok then
         local slot = abi.border.current
         await.forget(task)
-        local err, stack = explain(what), debug.traceback(task.co)
+        local err, stack = explain(what), await.take_stack(what) or debug.traceback(task.co)
         if slot < 0 then error(("the dispatcher failed outside of a request: %s\n%s"):format(M.shown(err), stack), 0) end
         M.run_job(function() on_error(slot, err, stack) end, slot)
     elseif what == ASIDE then

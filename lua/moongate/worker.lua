@@ -105,6 +105,12 @@ function M.main(boot, options)
         end,
         events = events(generation),
     }
+    local serving = generation
+    require("moongate.isolate").watch(function(number)
+        serving = chain.isolate(serving, number) or serving
+        return serving.by_number[number].isolated
+    end, function(number) return ("%s (%s)"):format(serving.titles[number], serving.places[number]) end,
+        function(text) response.log(2, text) end)
     local started = {}
     loop.run_until(await.spawn(function() started.problem = run_start(generation.app) end))
     if started.problem then return fail(started.problem) end

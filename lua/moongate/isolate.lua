@@ -1,0 +1,93 @@
+--- Handlers that LuaJIT cannot compile (one that makes a closure per request, say) would keep the dispatcher's loop in the interpreter, and
+--- after some twenty tries for good. Such a route is found by the traces that were given up in its code, moved behind a pooled coroutine,
+--- which the compiler stitches over, and named once in the log with the line and the reason.
+local abi = require "moongate.abi"
+local await = require "moongate.await"
+local loop = require "moongate.loop"
+
+local M = {}
+
+local create, resume = coroutine.create, coroutine.resume
+local yield, WAIT = await.raw_yield, await.WAIT
+
+local ABORTS_MAX = 5 -- traces given up in the code of a route before it is moved
+local POOL_MAX = 256
+
+--- LuaJIT's codes (lj_traceerr.h) that say nothing against the code: an error on its way, a loop that is compiled by itself or was left early,
+--- a recording tried again.
+local HARMLESS = { [0] = true, [1] = true, [6] = true, [8] = true, [9] = true, [29] = true }
+
+local DONE = {}
+
+--- What came out: a wait goes on upward and comes back; an error keeps the stack of the coroutine it was raised in.
+local function finish(pool, co, ok, first, a, b, c)
+    while ok and first == WAIT do
+        yield(WAIT)
+        ok, first, a, b, c = resume(co)
+    end
+    if not ok then
+        await.keep_stack(first, co)
+        error(first, 0)
+    end
+    if #pool < POOL_MAX then pool[#pool + 1] = co end
+    return a, b, c
+end
+
+--- The same function behind a coroutine. Waits and errors pass through.
+---@param fn fun(req, next): any, any, any
+function M.wrap(fn)
+    local pool = {}
+    local function body(req, rest)
+        while true do
+            local a, b, c = fn(req, rest)
+            req, rest = yield(DONE, a, b, c)
+        end
+    end
+    return function(req, rest)
+        local co = pool[#pool]
+        if co then pool[#pool] = nil else co = create(body) end
+        return finish(pool, co, resume(co, req, rest))
+    end
+end
+
+--- LuaJIT's own words for why a trace was given up, when its tables are installed.
+local function reason(code, detail)
+    local ok, vmdef = pcall(require, "jit.vmdef")
+    local text = ok and vmdef.traceerr[code]
+    if not text then return "LuaJIT's trace error " .. tostring(code) end
+    if text:find("bytecode", 1, true) and type(detail) == "number" then
+        local name = vmdef.bcnames:sub(detail * 6 + 1, detail * 6 + 6):gsub("%s+$", "")
+        return name == "FNEW" and "a function is made for each request" or "bytecode " .. name
+    end
+    return (text:gsub("%%[sd]", tostring(detail)))
+end
+
+--- Begins to watch. `move(route_number)` rebuilds the dispatcher with that route isolated; `name(route_number)` is for the log.
+---@param move fun(number: integer): boolean
+---@param name fun(number: integer): string
+---@param log fun(text: string)
+function M.watch(move, name, log)
+    local info = require("jit.util").funcinfo
+    local counts, moved = {}, {}
+    jit.attach(function(what, _, fn, pc, code, detail)
+        if what ~= "abort" or HARMLESS[code] then return end
+        local border = abi.border
+        if border.current < 0 then return end
+        local place = info(fn, pc)
+        if not place.source or place.source:sub(1, 1) ~= "@" then return end -- not a script's code
+        local number = abi.C.mg_request(abi.worker, border.current).match.route
+        counts[number] = (counts[number] or 0) + 1
+        if counts[number] < ABORTS_MAX or moved[number] then return end
+        moved[number] = true
+        local where = ("%s:%d"):format(place.source:sub(2), place.currentline)
+        loop.run_job(function()
+            local ok, done = pcall(move, number)
+            if ok and done then
+                log(("route %s cannot be compiled at %s (%s): it runs behind a coroutine, which costs it a little"):format(name(number), where,
+                    reason(code, detail)))
+            end
+        end, -1)
+    end, "trace")
+end
+
+return M
