@@ -62,15 +62,22 @@ local function reason(code, detail)
     return (text:gsub("%%[sd]", tostring(detail)))
 end
 
---- Begins to watch. `move(route_number)` rebuilds the dispatcher with that route isolated; `name(route_number)` is for the log.
----@param move fun(number: integer): boolean
----@param name fun(number: integer): string
----@param log fun(text: string)
-function M.watch(move, name, log)
+local move, name, log -- what watch() was told
+local counts, moved = {}, {}
+
+local function explain_move(number, where, code, detail)
+    local ok, done = pcall(move, number)
+    if not ok or not done then return end
+    log(("route %s cannot be compiled at %s (%s): it runs behind a coroutine, which costs it a little"):format(name(number), where,
+        reason(code, detail)))
+end
+
+--- Asks LuaJIT to tell when it gives up a trace. It knows one listener only: a script that attaches one of its own (jit.v, a profiler) is
+--- listened to instead, so this comes before scripts are loaded.
+function M.attach()
     local info = require("jit.util").funcinfo
-    local counts, moved = {}, {}
     jit.attach(function(what, _, fn, pc, code, detail)
-        if what ~= "abort" or HARMLESS[code] then return end
+        if what ~= "abort" or HARMLESS[code] or not move then return end
         local border = abi.border
         if border.current < 0 then return end
         local place = info(fn, pc)
@@ -80,14 +87,16 @@ function M.watch(move, name, log)
         if counts[number] < ABORTS_MAX or moved[number] then return end
         moved[number] = true
         local where = ("%s:%d"):format(place.source:sub(2), place.currentline)
-        loop.run_job(function()
-            local ok, done = pcall(move, number)
-            if ok and done then
-                log(("route %s cannot be compiled at %s (%s): it runs behind a coroutine, which costs it a little"):format(name(number), where,
-                    reason(code, detail)))
-            end
-        end, -1)
+        loop.run_job(function() explain_move(number, where, code, detail) end, -1)
     end, "trace")
+end
+
+--- Begins to watch. `mover(route_number)` rebuilds the dispatcher with that route isolated; `namer(route_number)` is for the log.
+---@param mover fun(number: integer): boolean
+---@param namer fun(number: integer): string
+---@param logger fun(text: string)
+function M.watch(mover, namer, logger)
+    move, name, log = mover, namer, logger
 end
 
 return M

@@ -82,6 +82,7 @@ function M.main(boot, options)
     _G.coroutine = require("moongate.coroutines").wrap_library() -- for scripts; our own modules hold the plain one
     package.loaded.coroutine = _G.coroutine
 
+    require("moongate.isolate").attach()
     local evaluation = evaluate.command(options)
     if not evaluation.config then return fail(evaluation.problems:text()) end
     apply_settings(evaluation.config)
