@@ -115,6 +115,12 @@ function M.wake(token, value)
     return true
 end
 
+--- Does a task still wait for this token?
+function M.is_waiting(token)
+    local task = tasks[token % INDEX_RANGE]
+    return type(task) == "table" and task.waiting and task.epoch == floor(token / INDEX_RANGE)
+end
+
 local function check_cancelled(task)
     if task.cancelled and not task.cancel_told then
         task.cancel_told = true

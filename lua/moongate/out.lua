@@ -12,6 +12,15 @@ local C = abi.C
 local Out = {}
 Out.__index = Out
 
+--- The client has gone, and this writer was told so. A stream that does not listen is ended at its next write, or it would go on for ever.
+local function gone(self, code)
+    if self.owner == await.current() then
+        if self.told then error(await.CANCELLED, 0) end
+        self.told = true
+    end
+    return abi.failed(code)
+end
+
 --- Writes a piece. Waits when the client is slow. true; or nil, message when the client has gone.
 function Out:write(text)
     if type(text) ~= "string" then
@@ -22,18 +31,40 @@ function Out:write(text)
     local waiting = C.mg_stream_write(abi.worker, self.slot, text, #text)
     if waiting < 0 then
         if waiting == -90 then error("out:write: more than the announced length", 2) end
-        return abi.failed(waiting)
+        return gone(self, waiting)
     end
     if waiting > self.window then return self:drain(self.window / 2) end
     return true
 end
 
+--- C wakes one writer: the others wait for that one.
+local function wait_for_turn(self)
+    while self.waiter and await.is_waiting(self.waiter) do
+        local token = await.token()
+        self.others[#self.others + 1] = token
+        await.wait()
+    end
+end
+
+local function wake_others(self)
+    local others = self.others
+    if not others[1] then return end
+    self.others = {}
+    for _, token in ipairs(others) do await.wake(token, true) end
+end
+
 --- Waits until at most `mark` bytes wait to be taken. true; or nil, message.
 function Out:drain(mark)
+    wait_for_turn(self)
     if self.p.generation ~= self.generation then return nil, "this answer is over" end
     local token = await.token()
-    local rc = C.mg_stream_wait(abi.worker, self.slot, mark or 0, token)
-    if rc == 0 then rc = await.wait() end
+    local rc, why = C.mg_stream_wait(abi.worker, self.slot, mark or 0, token), nil
+    if rc == 0 then
+        self.waiter = token
+        rc, why = await.wait_raw()
+    end
+    wake_others(self)
+    if why then error(await.CANCELLED, 0) end
     if rc < 0 then return abi.failed(rc) end
     return true
 end
@@ -75,7 +106,10 @@ function Events:is_gone() return self.out:is_gone() end
 ---@return moongate.Out
 function M.new(req)
     local p = req._p -- the slot may serve another request while somebody still has this writer
-    return setmetatable({ slot = req._slot, p = p, generation = p.generation, window = C.mg_settings(abi.worker).window_bytes }, Out)
+    return setmetatable({
+        slot = req._slot, p = p, generation = p.generation, window = C.mg_settings(abi.worker).window_bytes, owner = await.current(), told = false,
+        waiter = false, others = {},
+    }, Out)
 end
 
 --- Events over a writer.

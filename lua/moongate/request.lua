@@ -142,7 +142,7 @@ local FIELDS = {
 M.FIELDS = FIELDS
 
 local MEMO = { "path", "target", "query_string", "authority", "host", "port", "version", "remote", "remote_port", "id", "state", "query",
-    "cookies", "content_type", "content_length", "_text", "_reading", "_failed", "_extended", "_erring" }
+    "cookies", "content_type", "content_length", "_text", "_reading", "_failed", "_extended", "_erring", "_reader" }
 
 local MT = {}
 
@@ -210,9 +210,10 @@ local MESSAGES = {
     [-32] = "the client left before its content was whole",
 }
 
---- The next piece of content, nil at the end; or nil, message, status.
+--- The next piece of content, nil at the end; or nil, message, status. C wakes one reader: a second one would wait for ever.
 local function next_piece(req)
-    local worker, slot = abi.worker, req._slot
+    local worker, slot, reader = abi.worker, req._slot, rawget(req, "_reader")
+    if reader and await.is_waiting(reader) then error("the content is being read by another task", 0) end
     while true do
         local token = await.token()
         local bytes = C.mg_body_read(worker, slot, token)
@@ -224,6 +225,7 @@ local function next_piece(req)
             rawset(req, "_failed", status)
             return nil, MESSAGES[bytes] or "the content cannot be read", status
         end
+        rawset(req, "_reader", token)
         await.wait()
     end
 end
