@@ -28,14 +28,20 @@ M.METHODS = METHODS
 
 local Headers = {}
 
+local function header(slot, name)
+    local border = abi.border
+    if C.mg_header(abi.worker, slot, name, #name, 0) == 1 then return str(border.text, border.text_bytes) end
+    return nil
+end
+
+--- An underscore stands for a dash first: a client must not be able to put X_Real_IP in the place of X-Real-IP.
 function Headers.__index(headers, name)
     if type(name) ~= "string" then return nil end
-    local border = abi.border
-    if C.mg_header(abi.worker, headers[1], name, #name, 0) == 1 then return str(border.text, border.text_bytes) end
-    if not name:find("_", 1, true) then return nil end
-    local dashed = name:gsub("_", "-")
-    if C.mg_header(abi.worker, headers[1], dashed, #dashed, 0) == 1 then return str(border.text, border.text_bytes) end
-    return nil
+    if name:find("_", 1, true) then
+        local value = header(headers[1], (name:gsub("_", "-")))
+        if value then return value end
+    end
+    return header(headers[1], name)
 end
 
 function Headers.__newindex()
