@@ -92,7 +92,8 @@ int32_t mg_reply_file(struct mg_worker *w, uint32_t slot, int32_t root, const ch
 /* An upstream from a list of servers "ADDRESS WEIGHT\n…": handle ≥ 0, or -errno with a sentence in border->text. */
 int32_t mg_upstream_open(struct mg_worker *w, const char *name, uint32_t name_bytes, const char *servers, uint32_t bytes);
 void mg_upstream_close(struct mg_worker *w, int32_t upstream);
-/* Forwards the request; `target` bytes 0: as it came. 0: taken over. A failure before the response head comes as MG_EVENT_FAIL. */
+/* Forwards the request; `target` bytes 0: as it came. 0: taken over. -EBUSY: content was read from it already. A failure before the
+ * response head comes as MG_EVENT_FAIL. */
 int32_t mg_reply_proxy(struct mg_worker *w, uint32_t slot, int32_t upstream, const char *target, uint32_t bytes);
 
 /* ---- routes ---- */

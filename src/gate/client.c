@@ -44,6 +44,14 @@ void client_make_hungry(struct mg_worker *w, uint32_t conn)
     list_push(w, &w->hungry, conn);
 }
 
+/* Nothing has come behind the content that was read: its memory is given back, and reading goes on if it was paused for it. */
+static void rest(struct mg_worker *w, uint32_t conn)
+{
+    kept_drop(w, &w->clients[conn]);
+    if (conn_is_paused(w->net, conn))
+        conn_resume(w->net, conn);
+}
+
 bool client_next_ready(struct mg_worker *w)
 {
     uint32_t conn = list_pop(w, &w->ready);
@@ -60,8 +68,8 @@ bool client_next_ready(struct mg_worker *w)
     if (client->open && client->phase <= CLIENT_HEAD && kept_count(client) > 0) {
         client_parse_kept(w, conn);
     } else {
-        if (client->phase <= CLIENT_HEAD && conn_is_paused(w->net, conn)) /* nothing is behind the content that reading was paused for */
-            conn_resume(w->net, conn);
+        if (client->phase <= CLIENT_HEAD)
+            rest(w, conn);
         client_settle(w, conn);
     }
     return true;
@@ -302,8 +310,10 @@ static void arrived(struct mg_worker *w, const struct net_event *event)
 {
     uint32_t conn = event->conn;
     struct client *client = &w->clients[conn];
-    if (client->phase == CLIENT_LAST)
+    if (client->phase == CLIENT_LAST) {
+        client->linger = true; /* closing in front of unread bytes would reset what the client has not taken yet */
         return;
+    }
     bool parse = client->phase <= CLIENT_HEAD && !client->full && !client->ready;
     if (parse && kept_count(client) == 0) {
         w->in = (struct input){ .conn = conn, .bytes = event->bytes, .count = event->count };

@@ -196,11 +196,14 @@ static void prepare(struct mg_worker *w, struct request *r, uint32_t status, uin
     };
 }
 
+/* Once "close" has been said nothing behind this request is run (RFC 9112 §9.6). */
 static void begun(struct mg_worker *w, struct request *r, uint32_t status)
 {
     r->pub.status = (uint16_t)status;
     r->pub.flags |= MG_REQ_BEGUN;
     w->stats->answered[status / 100]++;
+    if (r->close && r->pub.conn != NONE && w->clients[r->pub.conn].last == r->pub.slot && w->clients[r->pub.conn].phase <= CLIENT_HEAD)
+        w->clients[r->pub.conn].phase = CLIENT_LAST;
 }
 
 /* Heads are rendered in one block. Checked before anything is begun, so that another answer can be given; the framing is added later. */

@@ -59,6 +59,10 @@ int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struc
     int client_bytes = worker_remote(w, r, false, client, sizeof client);
     if (r->pub.conn == NONE)
         return -EPIPE;
+    if (r->body.content > 0) {
+        worker_logf(w, MG_LOG_ERROR, "proxy: the request's content was read before: it cannot be forwarded any more");
+        return -EBUSY;
+    }
     if (r->pub.head.bytes == 0) /* there was no memory to keep it */
         return -ENOBUFS;
     struct proxy_request request = {
