@@ -17,7 +17,8 @@ local M = {}
 
 local C = abi.C
 local NOT_FOUND, METHOD_WRONG, FIRST = C.MG_ROUTE_NOT_FOUND, C.MG_ROUTE_METHOD, C.MG_ROUTE_FIRST
-local LEAVES_PER_FUNCTION = 512
+-- LuaJIT's jumps reach 32,768 instructions: functions are split before that. Predicates cost most.
+local LEAVES_PER_FUNCTION, LEAVES_WITH_PREDICATES, ROUTES_PER_CHAIN = 512, 64, 4
 
 --- ---- routes → the router ----
 
@@ -250,31 +251,34 @@ local function emit_limited(source, depth, app, group, route)
     source:add(depth, "end")
 end
 
---- A leaf: the routes of a group in order; when all predicates say no, the next candidate. Each has its own number, for its captures' names.
-local function emit_leaf(source, depth, app, group)
-    local closed = false
-    for at, route in ipairs(group) do
-        local number = group.numbers[at]
-        if route.when and at == 1 then
-            source:add(depth, "if v[%d](req) then", source:value(route.when))
+--- Some routes of a group in order; when all predicates say no, `again` is true. Each has its own number, for its captures' names.
+local function emit_chain(source, depth, app, group, from, to)
+    local keyword, closed = "if", false
+    for at = from, to do
+        local route = group[at]
+        local turn = at > 1 and ("turn_to(req, %d)"):format(group.numbers[at])
+        local inside = keyword == "elseif" and 1 or 0
+        if route.when then
+            source:add(depth, "%s %sv[%d](req) then", keyword, turn and turn .. " and " or "", source:value(route.when))
             emit_limited(source, depth + 1, app, group, route)
-        elseif route.when then
-            source:add(depth, "elseif turn_to(req, %d) and v[%d](req) then", number, source:value(route.when))
-            emit_limited(source, depth + 1, app, group, route)
+            keyword = "elseif"
         else
-            if at > 1 then
-                source:add(depth, "else")
-                source:add(depth + 1, "turn_to(req, %d)", number)
-            end
-            emit_limited(source, at > 1 and depth + 1 or depth, app, group, route)
+            if inside == 1 then source:add(depth, "else") end
+            if turn then source:add(depth + inside, "%s", turn) end
+            emit_limited(source, depth + inside, app, group, route)
             closed = true
             break
         end
     end
-    if group[1].when then
-        if not closed then source:add(depth, "else again = true") end
-        source:add(depth, "end")
-    end
+    if keyword == "if" then return end
+    if not closed then source:add(depth, "else again = true") end
+    source:add(depth, "end")
+end
+
+--- A leaf: the routes of a group in order; when all predicates say no, the next candidate.
+local function emit_leaf(source, depth, app, group)
+    if not group.chain then return emit_chain(source, depth, app, group, 1, #group) end
+    source:add(depth, "again = leaves[%d](req, slot)", group.chain)
 end
 
 local function emit_tree(source, depth, app, groups, from, to)
@@ -297,11 +301,30 @@ local function turn_to(req, number)
 end
 ]]
 
+--- Groups of many routes are chains of functions, each of which goes on to the next.
+local function emit_chains(source, app, groups, number)
+    for _, group in ipairs(groups) do
+        group.chain = #group > ROUTES_PER_CHAIN and number + 1 or nil
+        for from = 1, group.chain and #group or 0, ROUTES_PER_CHAIN do
+            local to = math.min(from + ROUTES_PER_CHAIN - 1, #group)
+            number = number + 1
+            source:add(0, "leaves[%d] = function(req, slot)", number)
+            source:add(1, "local again = false")
+            emit_chain(source, 1, app, group, from, to)
+            if to < #group then source:add(1, "if again then return leaves[%d](req, slot) end", number + 1) end
+            source:add(1, "return again")
+            source:add(0, "end")
+        end
+    end
+end
+
 --- Large trees are split: jumps reach only so far, and a prototype holds only so many constants.
 local function emit_leaves(source, app, groups)
-    local parts = math.ceil(#groups / LEAVES_PER_FUNCTION)
+    local each = source.leaves_each
+    local parts = math.ceil(#groups / each)
+    emit_chains(source, app, groups, parts)
     for part = 1, parts do
-        local from, to = (part - 1) * LEAVES_PER_FUNCTION + 1, math.min(part * LEAVES_PER_FUNCTION, #groups)
+        local from, to = (part - 1) * each + 1, math.min(part * each, #groups)
         source:add(0, "leaves[%d] = function(req, slot, route)", part)
         source:add(1, "local again = false")
         emit_tree(source, 1, app, groups, from, to)
@@ -317,7 +340,7 @@ local function emit_choice(source, depth, groups, from, to)
         return
     end
     local middle = math.floor((from + to) / 2)
-    source:add(depth, "if route <= %d then", groups[math.min(middle * LEAVES_PER_FUNCTION, #groups)].number)
+    source:add(depth, "if route <= %d then", groups[math.min(middle * source.leaves_each, #groups)].number)
     emit_choice(source, depth + 1, groups, from, middle)
     source:add(depth, "else")
     emit_choice(source, depth + 1, groups, middle + 1, to)
@@ -427,9 +450,10 @@ function M.build(app)
     groups[#groups + 1], groups[#groups + 2] = missing, wrong
     table.sort(groups, function(a, b) return a.number < b.number end)
 
-    local source = setmetatable({ values = {} }, Source)
+    local predicates = has_predicates(groups)
+    local source = setmetatable({ values = {}, leaves_each = predicates and LEAVES_WITH_PREDICATES or LEAVES_PER_FUNCTION }, Source)
     local parts
-    if #groups > LEAVES_PER_FUNCTION or has_predicates(groups) then
+    if #groups > LEAVES_PER_FUNCTION or predicates then
         parts = emit_leaves(source, app, groups)
         emit_retry(source, groups, parts)
     end
