@@ -235,7 +235,8 @@ void client_answered(struct mg_worker *w, struct request *r)
     client_settle(w, conn);
 }
 
-/* The nearest mark that somebody waits for: the writer whose turn it is, or the end of an answer. */
+/* The nearest mark that somebody waits for: the writer whose turn it is, or the end of an answer. Only what drained() will find satisfied may
+ * be asked for: a mark that is reached already comes back at once, and would for ever. */
 void client_update_drain(struct mg_worker *w, uint32_t conn)
 {
     struct client *client = &w->clients[conn];
@@ -248,9 +249,7 @@ void client_update_drain(struct mg_worker *w, uint32_t conn)
         if (mark == NONE || after > mark)
             mark = (uint32_t)after;
     }
-    if (client->first != NONE && w->requests[client->first].exchange != NONE && (mark == NONE || mark < w->settings.window_bytes / 2))
-        mark = (uint32_t)w->settings.window_bytes / 2;
-    if (client->first != NONE && w->requests[client->first].stream != NONE && (mark == NONE || mark < w->settings.window_bytes / 2))
+    if (client->first != NONE && w->requests[client->first].paused && (mark == NONE || mark < w->settings.window_bytes / 2))
         mark = (uint32_t)w->settings.window_bytes / 2;
     if (client->clogged && client->behind < w->settings.window_bytes / 2 && (mark == NONE || mark < w->settings.window_bytes / 2 - client->behind))
         mark = (uint32_t)(w->settings.window_bytes / 2) - client->behind;
