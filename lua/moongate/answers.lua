@@ -72,7 +72,11 @@ end
 function M.stream(fn, options)
     if type(fn) ~= "function" then caller.raise("mg.stream: expected a function(out)") end
     options = options or {}
-    local made = with_options({ stream = fn, content = options.type and NONE or BYTES, length = options.length }, options.status,
+    local length = options.length
+    if length ~= nil and (type(length) ~= "number" or length < 0 or length > 2 ^ 53 or length % 1 ~= 0) then
+        caller.raise("mg.stream: length: expected a number of bytes, got " .. tostring(length))
+    end
+    local made = with_options({ stream = fn, content = options.type and NONE or BYTES, length = length }, options.status,
         options.headers, "mg.stream")
     made.type = options.type
     return made

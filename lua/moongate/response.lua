@@ -70,7 +70,7 @@ end
 
 --- What is said of an error when no handler is there to say it. Lines and files are shown in debug mode only.
 local function plain_text(req, status, err)
-    if status ~= 500 then return err.message end
+    if status ~= 500 then return err.message ~= nil and shown(err.message) or nil end
     local text = "this request failed; its id in the log is " .. req.id
     return abi.border.debug == 1 and text .. "\n\n" .. tostring(err.traceback or err.message) or text
 end
@@ -448,6 +448,20 @@ local function run_hook(fn, req, where)
     if not ok then log(3, ("on_done%s: %s"):format(where and " at " .. where or "", message)) end
 end
 
+local hooks_running, hooks_token, is_patient = 0, 0, true
+
+--- The end of the worker waits for hooks that run still, until it is told not to.
+function M.wait_for_hooks()
+    if hooks_running == 0 or not is_patient then return end
+    hooks_token = await.token()
+    await.wait()
+end
+
+function M.wait_no_more()
+    is_patient = false
+    await.wake(hooks_token, true)
+end
+
 --- Waits for the last byte (or for the client's end), runs the hooks, lets the slot go.
 local function done_task(app, req)
     local slot, task = req._slot, await.current()
@@ -459,6 +473,8 @@ local function done_task(app, req)
     task.request = nil
     request.reset(req)
     C.mg_release(abi.worker, slot)
+    hooks_running = hooks_running - 1
+    if hooks_running == 0 then await.wake(hooks_token, true) end
 end
 
 --- Keeps the slot beyond its answer when somebody wants to know its end.
@@ -496,6 +512,7 @@ end
 function M.over(app, req)
     if req._held == "waiting" then
         rawset(req, "_held", "told")
+        hooks_running = hooks_running + 1
         await.spawn(done_task, app, req)
     elseif not req._held and req._used then
         if req._p.flags % 8 < 4 then keep_for_failure(req) end -- not MG_REQ_ENDED

@@ -63,9 +63,12 @@ local function events(generation)
         local what, argument = border.result, border.argument
         if what == C.MG_CONTROL_STOP and argument == 1 then -- all connections have ended
             await.spawn(function()
+                response.wait_for_hooks()
                 run_stop(generation.app)
                 C.mg_end(abi.worker, "", 0)
             end)
+        elseif what == C.MG_CONTROL_STOP then -- the time is over
+            response.wait_no_more()
         end
     end
     return handlers
