@@ -3,7 +3,7 @@
 --
 -- Durations are written "300ms", "10s", "5m", "1h"; sizes "16k", "1m", "2g". Names of files count from the folder of this file.
 return {
-  -- What `moongate reload`, `stop` and `status` call this instance (--name). By default the name of the config's file.
+  -- What `moongate stop` and `status` call this instance (--name). By default the name of the config's file.
   name = "moongate",
 
   -- Where to listen, one address or a list: "127.0.0.1:8080", ":8080" (all interfaces), "[::1]:8080", "unix:/run/site.sock".
