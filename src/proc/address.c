@@ -7,6 +7,8 @@
 #include <string.h>
 
 static const char expected[] = "expected an address such as 127.0.0.1:8080, [::1]:8080, :8080 or unix:/path";
+static const char no_port[] = "the port is missing, as in 127.0.0.1:8080 or :8080";
+static const char not_numeric[] = "names are not looked up: give a numeric address, localhost, or the port alone, as in :8080";
 
 static bool read_port(const char *text, uint16_t *ret_port)
 {
@@ -56,7 +58,23 @@ static const char *parse_host(const char *host, struct address *address)
     address->v4 = (struct sockaddr_in){ .sin_family = AF_INET };
     address->bytes = sizeof address->v4;
     const char *number = strcmp(host, "localhost") == 0 ? "127.0.0.1" : host;
-    return inet_pton(AF_INET, number, &address->v4.sin_addr) == 1 ? NULL : expected;
+    if (inet_pton(AF_INET, number, &address->v4.sin_addr) == 1)
+        return NULL;
+    if (strchr(host, ':') && !strchr(host, '['))
+        return "an IPv6 address stands in brackets, as in [::1]:8080";
+    return strspn(host, "0123456789.") == bytes ? expected : not_numeric;
+}
+
+/* Why a text has no port that can be read. `colon`: the last one, if any. */
+static const char *explain_port(const char *text, const char *colon)
+{
+    if (!*text)
+        return expected;
+    if (!colon)
+        return strspn(text, "0123456789") == strlen(text) ? "a port follows a colon, as in :8080 or 127.0.0.1:8080" : no_port;
+    if (*text == '[' && text[strlen(text) - 1] == ']')
+        return no_port;
+    return colon[1] && strspn(colon + 1, "0123456789") == strlen(colon + 1) ? "ports go from 0 to 65535" : expected;
 }
 
 const char *address_parse(const char *text, struct address *ret_address)
@@ -75,8 +93,10 @@ const char *address_parse(const char *text, struct address *ret_address)
         size_t host_bytes = colon ? (size_t)(colon - text) : 0;
         memcpy(host, text, host_bytes);
         host[host_bytes] = 0;
-        if (!read_port(colon ? colon + 1 : text, &port))
-            return strspn(text, "0123456789.") == strlen(text) && strchr(text, '.') ? "the port is missing, as in :8080" : expected;
+        if (strstr(text, "://"))
+            return "an address has no scheme, as in 127.0.0.1:8080";
+        if (!colon || !read_port(colon + 1, &port))
+            return explain_port(text, colon);
         why = parse_host(host, &address);
         if (!why)
             address_set_port(&address, port);

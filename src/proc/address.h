@@ -8,7 +8,7 @@
 enum address_kind {
     ADDRESS_V4,   /* 127.0.0.1:80, localhost:80, 0.0.0.0:80 */
     ADDRESS_V6,   /* [::1]:80: IPv6 alone */
-    ADDRESS_BOTH, /* :80, *:80, 80: all addresses of both families */
+    ADDRESS_BOTH, /* :80, *:80: all addresses of both families */
     ADDRESS_UNIX, /* unix:/path */
 };
 

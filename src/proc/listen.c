@@ -150,6 +150,11 @@ static void explain(const struct listeners *listeners, uint32_t index, int faile
         snprintf(ret_problem, LISTEN_PROBLEM_BYTES, "listen %s: this machine has no such address", address->text);
     else if (failed == -EEXIST)
         snprintf(ret_problem, LISTEN_PROBLEM_BYTES, "listen %s: the file exists and is not a socket", address->text);
+    else if (failed == -ENOENT && address->kind == ADDRESS_UNIX)
+        snprintf(ret_problem, LISTEN_PROBLEM_BYTES, "listen %s: the folder of the socket does not exist", address->text);
+    else if (failed == -EACCES)
+        snprintf(ret_problem, LISTEN_PROBLEM_BYTES, "listen %s: permission denied: we may not write to the folder of the socket",
+                 address->text);
     else
         snprintf(ret_problem, LISTEN_PROBLEM_BYTES, "listen %s: %s", address->text, strerror(-failed));
 }

@@ -35,7 +35,9 @@ static void log_file_close(int fd)
 
 static int explain(const char *key, const char *path, int failed, char *ret_problem)
 {
-    snprintf(ret_problem, LOGS_PROBLEM_BYTES, "%s %s: %s", key, path, strerror(-failed));
+    const char *why = failed == -ENOENT ? "no such folder" : failed == -EACCES ? "permission denied" : failed == -EISDIR ? "it is a folder"
+                    : failed == -ENXIO ? "a pipe that nobody reads" : strerror(-failed);
+    snprintf(ret_problem, LOGS_PROBLEM_BYTES, "%s: cannot write \"%s\": %s", key, path, why);
     return failed;
 }
 
@@ -44,11 +46,11 @@ int logs_open(struct logs *ret_logs, const struct plan *plan, int debug, char re
     struct logs logs = { .plan = plan, .debug = debug };
     int failed = log_file_open(plan->error_log, &logs.error);
     if (failed)
-        return explain("error_log", plan->error_log, failed, ret_problem);
+        return explain("log.errors", plan->error_log, failed, ret_problem);
     failed = log_file_open(plan->access_log, &logs.access);
     if (failed) {
         log_file_close(logs.error);
-        return explain("access_log", plan->access_log, failed, ret_problem);
+        return explain("log.access", plan->access_log, failed, ret_problem);
     }
     *ret_logs = logs;
     return 0;

@@ -18,6 +18,7 @@
 #include "proc/title.h"
 
 enum { GO_ON = -1, POLLS_BEFORE_WORKERS = 1 + CONTROL_POLLS, TURN_MS_MAX = 60000 };
+enum { DESCRIPTORS_OF_MASTER = 16 }; /* standard ones, signals, name, control, logs, shared memory */
 
 static const char no_reload[] = "reload: not possible in this version: stop the instance and run it again";
 
@@ -66,9 +67,24 @@ static int take_name(struct master *master)
     return GO_ON;
 }
 
+/* poll(2) takes no more entries than descriptors are allowed; a loop that starts below that would turn without ever hearing anything. */
+static int check_descriptors(const struct master *master)
+{
+    uint32_t workers = master->worker_count;
+    uint64_t needed = DESCRIPTORS_OF_MASTER + POLLS_BEFORE_WORKERS + (uint64_t)workers * (1 + master->plan.listen_count);
+    if (master->descriptors >= needed)
+        return GO_ON;
+    fprintf(stderr, "moongate: %llu open files are allowed, %u worker%s need%s at least %llu: raise the limit (ulimit -n)%s\n",
+            (unsigned long long)master->descriptors, workers, workers == 1 ? "" : "s", workers == 1 ? "s" : "",
+            (unsigned long long)needed, workers == 1 ? "" : " or start fewer (--workers)");
+    return EXIT_SYSTEM;
+}
+
 static int make_room(struct master *master)
 {
     master->worker_count = workers_wanted(master);
+    if (check_descriptors(master) != GO_ON)
+        return EXIT_SYSTEM;
     master->workers = calloc(master->worker_count, sizeof *master->workers);
     master->polls = calloc(POLLS_BEFORE_WORKERS + master->worker_count, sizeof *master->polls);
     if (!master->workers || !master->polls || shm_open_stats(&master->shm, master->worker_count) < 0)

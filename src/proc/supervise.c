@@ -307,6 +307,16 @@ static void worker_stop_now(struct master *master, struct worker *worker)
     worker_become(master, worker, WORKER_ENDING, proc_limits.grace_ms);
 }
 
+/* A worker that has not become ready within its time. */
+static void worker_late(struct master *master, struct worker *worker)
+{
+    char why[96];
+    snprintf(why, sizeof why, "not ready within %s: does a start hook wait or loop for ever?", text_duration(proc_limits.start_ms));
+    if (!worker->failed && worker->control >= 0)
+        worker_failed(master, worker, why);
+    worker_kill(master, worker);
+}
+
 static void worker_overdue(struct master *master, struct worker *worker)
 {
     switch (worker->state) {
@@ -317,9 +327,7 @@ static void worker_overdue(struct master *master, struct worker *worker)
         worker_stop_now(master, worker);
         break;
     case WORKER_STARTING:
-        if (!worker->failed && worker->control >= 0)
-            worker_failed(master, worker, "not ready in time");
-        worker_kill(master, worker);
+        worker_late(master, worker);
         break;
     case WORKER_SERVING: /* it has closed its control socket */
     case WORKER_ENDING:
@@ -358,8 +366,9 @@ static void worker_stop(struct master *master, struct worker *worker, bool now)
     if (worker->state == WORKER_RESTING) {
         worker_become(master, worker, WORKER_NONE, -1);
     } else if (runs && !now) {
-        worker_tell(worker, CONTROL_DRAIN, (double)master->plan.drain_ms, "", -1);
-        worker_become(master, worker, WORKER_DRAINING, master->plan.drain_ms + proc_limits.grace_ms);
+        int64_t drain_ms = worker->state == WORKER_SERVING ? master->plan.drain_ms : 0; /* one that starts has no requests */
+        worker_tell(worker, CONTROL_DRAIN, (double)drain_ms, "", -1);
+        worker_become(master, worker, WORKER_DRAINING, drain_ms + proc_limits.grace_ms);
     } else if (runs || worker->state == WORKER_DRAINING) {
         worker_stop_now(master, worker);
     }

@@ -99,7 +99,18 @@ describe("the command line", function()
                                "::1:80", "[]:80", "[g::]:80", "unix:", "unix:relative", "unix:/" .. ("x"):rep(107), ("1"):rep(300) } do
             refuses({ "run", "--listen", bad }, "%-%-listen \"")
         end
-        refuses({ "run", "--listen", "1.2.3.4" }, "the port is missing")
+        local reasons = {
+            ["1.2.3.4"] = "the port is missing, as in 127%.0%.0%.1:8080",
+            ["localhost"] = "the port is missing",
+            ["[::1]"] = "the port is missing",
+            ["8080"] = "a port follows a colon, as in :8080",
+            [":65536"] = "ports go from 0 to 65535",
+            ["example.com:80"] = "names are not looked up",
+            ["http://127.0.0.1:80"] = "an address has no scheme",
+            ["::1:80"] = "an IPv6 address stands in brackets",
+            ["1.2.3:80"] = "expected an address such as 127%.0%.0%.1:8080",
+        }
+        for bad, reason in pairs(reasons) do refuses({ "run", "--listen", bad }, '%-%-listen "[^"]*": ' .. reason) end
     end)
 
     it("takes 1 to 256 workers", function()

@@ -82,7 +82,7 @@ describe("the start", function()
     it("explains a candidate that crashes or ends before it has said all", function()
         fails(1, "fake plan-crash", "site%.lua: killed by SIGABRT while loading")
         fails(1, "fake plan-partial", "ended while loading, before it had said what to serve")
-        fails(1, "listen nowhere", "listen nowhere: expected an address")
+        fails(1, "listen nowhere", "listen nowhere: the port is missing")
         fails(1, "workers 1", "no address to listen on")
         fails(1, "listen :0\nworkers 257", "workers 257: expected a number")
         fails(1, "listen :0\ndrain_ms -1", "drain_ms %-1: expected a number")
@@ -114,12 +114,21 @@ describe("the start", function()
 
     it("ends when a worker dies or stays silent before it is ready", function()
         fails(6, "listen 127.0.0.1:0\nfake die-unready", "^moongate: worker %d: ended with exit code 9 before it was ready\n$")
-        fails(6, "listen 127.0.0.1:0\nfake never-ready", "^moongate: worker %d: not ready in time\n$", { FAKE_START_MS = "100" })
+        fails(6, "listen 127.0.0.1:0\nfake never-ready", "^moongate: worker %d: not ready within %S+: does a start hook wait or loop for ever%?\n$", { FAKE_START_MS = "100" })
+    end)
+
+    it("is refused when fewer open files are allowed than it needs", function()
+        local file = instance.config("listen 127.0.0.1:0")
+        local code, _, err = process.run({ "/bin/sh", "-c", 'ulimit -n 40; exec "$0" run "$1" --workers 8', instance.fake, file,
+            env = { MOONGATE_RUNTIME_DIR = instance.runtime() } }, 10)
+        assert.equal(7, code, err)
+        assert.matches("^moongate: 40 open files are allowed, 8 workers need at least %d+: raise the limit %(ulimit %-n%) or start fewer "
+            .. "%(%-%-workers%)\n$", err)
     end)
 
     it("starts the first worker alone when there are once-hooks", function()
         local lines = "listen 127.0.0.1:0\nworkers 2\nfake never-ready 0\nfake fail-slot 1 9 too early"
-        fails(6, lines .. "\nonce 1", "^moongate: worker 1: not ready in time\n$", { FAKE_START_MS = "150" })
+        fails(6, lines .. "\nonce 1", "^moongate: worker 1: not ready within %S+: does a start hook wait or loop for ever%?\n$", { FAKE_START_MS = "150" })
         fails(9, lines, "^moongate: worker 2: too early\n$", { FAKE_START_MS = "5000" })
         local s = instance.start("workers 3\nonce 1")
         local first = {}
