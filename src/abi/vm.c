@@ -176,14 +176,15 @@ int vm_worker(const struct vm_worker_boot *boot)
     return code;
 }
 
-int vm_plan(const struct vm_options *options, int out)
+int vm_plan(const struct vm_options *options, int out, int sources)
 {
     lua_State *L = start("moongate.plan", "main");
     if (!L)
         return 70;
     push_options(L, options);
     lua_pushinteger(L, out);
-    int code = finish(L, 2);
+    lua_pushinteger(L, sources);
+    int code = finish(L, 3);
     lua_close(L);
     return code;
 }

@@ -21,23 +21,28 @@ struct vm_worker_boot {
     const struct vm_options *options;
     uint32_t number;          /* of the worker slot, from 0 */
     uint32_t first;           /* runs the once-per-instance start hooks */
-    const int *listeners;     /* listening sockets of this slot, in the order of the plan */
+    uint32_t generation;      /* to serve */
+    int sources;              /* its files, as vm_plan() wrote them; -1: read the disk */
+    const int *listeners;     /* listening sockets to accept on */
+    const uint32_t *listener_numbers; /* what the master calls them; NULL: 0, 1, 2 … */
     uint32_t listener_count;
     int control;              /* SOCK_SEQPACKET to the master: struct control_message both ways (gate/control.h) */
     int access_log, error_log; /* descriptors, -1: none */
     struct mg_stats *stats;
 };
 
-/* Evaluates the candidate: writes the plan (below) to `out`, problems to standard error. Exit code: 0, or 1 with problems printed.
- * Runs user code: call it in a child that can be killed.
+/* Evaluates the candidate: writes the plan (below) to `out`, the text of every file loaded to `sources` (-1: not), problems to standard error.
+ * Exit code: 0, or 1 with problems printed. Runs user code: call it in a child that can be killed.
  *
  * Plan: lines "key value", in any order:
  *   name site            listen HOST:PORT | [V6]:PORT | :PORT | unix:/path     (one line each, in order)
  *   workers 2            drain_ms 30000        once 1 (there are once-hooks)
  *   access_log off | - | /path        access_format combined | json        error_log - | /path
- *   route N text         (names of routes, for messages)
- *   end                  (last line: a plan without it is not whole) */
-int vm_plan(const struct vm_options *options, int out);
+ *   route N HEX text     (fingerprint and name of a route)
+ *   file PATH            (each file loaded; with problems also what was looked for in vain)
+ *   reload watch | manual
+ *   end                  (last line: a plan without it is not whole; with problems there are file lines only) */
+int vm_plan(const struct vm_options *options, int out, int sources);
 /* Runs a worker until it ends. Exit code. */
 int vm_worker(const struct vm_worker_boot *boot);
 /* Runs lua/moongate/cli_<command>.lua (check, routes, explain). Exit code. */

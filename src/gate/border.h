@@ -34,7 +34,7 @@ enum mg_event_kind {
     MG_EVENT_CONTROL,  /* result: enum mg_control; argument */
 };
 
-enum mg_control { MG_CONTROL_DRAIN = 1, MG_CONTROL_STOP, MG_CONTROL_RELOAD, MG_CONTROL_REOPEN };
+enum mg_control { MG_CONTROL_DRAIN = 1, MG_CONTROL_STOP };
 
 /* One per worker: results of the last call, read by Lua without another call. */
 struct mg_border {

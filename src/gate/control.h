@@ -7,13 +7,20 @@
 enum control_kind {
     /* worker to master */
     CONTROL_READY = 1, /* serving; argument = generation */
-    CONTROL_FAILED,    /* could not start; text = why (file:line …) */
+    CONTROL_FAILED,    /* could not start, or not prepare the generation of the argument; text = why (file:line …) */
     CONTROL_ENDED,     /* drained and stopped */
-    /* master to worker */
+    CONTROL_PREPARED,  /* argument = generation: built beside the one that serves, its start hooks have run */
+    CONTROL_ANSWER,    /* argument = ticket, text = a part of the answer */
+    CONTROL_ANSWERED,  /* argument = ticket: that was all of it */
+    /* master to worker; "+ fd": a descriptor comes along by SCM_RIGHTS */
     CONTROL_DRAIN,     /* argument = ms allowed */
     CONTROL_STOP,      /* now */
-    CONTROL_RELOAD,    /* argument = generation to build */
-    CONTROL_REOPEN,    /* new log descriptors follow: text "access" or "error", descriptor by SCM_RIGHTS */
+    CONTROL_LISTEN,    /* + fd: a listening socket, argument = its number; used when a COMMIT names it */
+    CONTROL_PREPARE,   /* + fd: the sources; argument = generation to build */
+    CONTROL_COMMIT,    /* argument = generation to serve; text = numbers of the sockets to accept on from now on, "0 1 5" */
+    CONTROL_ABANDON,   /* argument = generation to forget */
+    CONTROL_ASK,       /* argument = ticket, text = question */
+    CONTROL_REOPEN,    /* + fd: new log; text = "access" or "error" */
 };
 
 struct control_message {

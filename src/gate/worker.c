@@ -284,15 +284,10 @@ static void obey(struct mg_worker *w, const struct control_message *message, str
     case CONTROL_STOP:
         stop_now(w);
         break;
-    case CONTROL_RELOAD:
-        tell_control(w, MG_CONTROL_RELOAD, message->argument);
-        break;
     case CONTROL_REOPEN:
         reopen_log(w, message, header);
         break;
-    case CONTROL_READY:
-    case CONTROL_FAILED:
-    case CONTROL_ENDED:
+    default:
         break;
     }
 }

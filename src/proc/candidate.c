@@ -45,7 +45,7 @@ static void __attribute__((noreturn)) child_main(const struct options *options, 
         _exit(EXIT_SYSTEM);
     signals_reset(SIGNALS_OF_CHILD);
     descriptors_close_others(&out, out >= 0);
-    int code = out >= 0 ? vm_plan(&options->vm, out) : vm_command(&options->vm);
+    int code = out >= 0 ? vm_plan(&options->vm, out, -1) : vm_command(&options->vm);
     fflush(NULL);
     _exit(code);
 }

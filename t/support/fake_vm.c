@@ -97,8 +97,9 @@ static void misbehave_in_plan(const char *config, int out)
         _exit(1);
 }
 
-int vm_plan(const struct vm_options *options, int out)
+int vm_plan(const struct vm_options *options, int out, int sources)
 {
+    (void)sources;
     char config[CONFIG_BYTES];
     read_config(options->file, config);
     misbehave_in_plan(config, out);
