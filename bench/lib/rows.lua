@@ -129,23 +129,35 @@ local function idle_memory(options)
     return { { title = ("private memory of an idle keep-alive connection, %d of them (user space only)"):format(options.idle), bytes = lines } }
 end
 
-local function two_workers(options)
-    local cores = machine.cores()
-    local all = table.concat(cores, ",")
+--- One worker and two, neither pinned, under the same load.
+local function one_and_two(options, app, words)
+    local all = table.concat(machine.cores(), ",")
     local entries = {}
     local ok, results = xpcall(function()
         for workers = 1, 2 do
-            local one = servers.start("moongate", { app = "hello", workers = workers })
+            local one = servers.start("moongate", { app = app, workers = workers })
             entries[workers] = { label = workers == 1 and "1 worker" or "2 workers", server = one,
-                load = { cpu = all, connections = 128, depth = 16, paths = { "/" }, threads = math.min(2, #cores) } }
+                load = { cpu = all, connections = words.connections, depth = words.depth, paths = { "/" }, threads = words.threads } }
         end
         return measure(entries, options)
     end, debug.traceback)
     stop_all(entries)
     if not ok then error(results, 0) end
+    return results
+end
+
+--- With a constant the load generator needs as much of the machine as the workers do; with a handler that computes, next to nothing, and the
+--- cores are as free as two can be.
+local function two_workers(options)
+    local cores = machine.cores()
     local notes = {}
     if #cores < 4 then notes[1] = ("%d cores are shared with the load generator: two workers cannot have a core each"):format(#cores) end
-    return { { title = "1 and 2 workers, 16 pipelined, not pinned", results = results, base = "1 worker", notes = notes, rates = true } }
+    local constant = one_and_two(options, "hello", { connections = 128, depth = 16, threads = math.min(2, #cores) })
+    local work = one_and_two(options, "work", { connections = 64, depth = 1, threads = 1 })
+    return {
+        { title = "1 and 2 workers, a constant, 16 pipelined, not pinned", results = constant, base = "1 worker", notes = notes, rates = true },
+        { title = "1 and 2 workers, a handler that computes for a millisecond, not pinned", results = work, base = "1 worker", rates = true },
+    }
 end
 
 local function proxied(options)

@@ -49,7 +49,7 @@ end
 
 local KINDS = {
     floor = { program = "cc", apps = { hello = true, captures = true, proxy = true, files = true }, command = floor },
-    moongate = { program = M.binary, apps = { hello = true, captures = true, routes = true, proxy = true, files = true }, command = moongate },
+    moongate = { program = M.binary, apps = { hello = true, work = true, captures = true, routes = true, proxy = true, files = true }, command = moongate },
     nginx = { program = "nginx", apps = { hello = true, captures = true, proxy = true, files = true },
         command = function(words) return { "nginx", "-p", words.folder, "-e", "stderr", "-c", config("nginx.conf", words) } end },
     ["nginx-lua"] = { program = "nginx", apps = { hello = true, captures = true }, needs = "/usr/lib/nginx/modules/ngx_http_lua_module.so",
