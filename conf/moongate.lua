@@ -30,6 +30,7 @@ return {
     body         = "1m",    -- longest request body, unless the route says otherwise; beyond it 413
     head_time    = "10s",   -- from the first byte of a request to the end of its head; beyond it 408
     body_time    = "30s",   -- between two pieces of a request body; beyond it 408
+    body_rate    = "256",   -- least bytes a second of a body while it is waited for, after the first body_time; below it 408; 0: none
     idle         = "60s",   -- a connection without a request; then it is closed
     write_stall  = "30s",   -- a client takes nothing of an answer that waits for it; then its connection is reset
     linger       = "2s",    -- reading on after an error answer, so that the client can read it

@@ -18,6 +18,9 @@ M.CANCELLED = setmetatable({}, { __tostring = function() return "cancelled" end 
 --- The plain yield: scripts see a wrapped library.
 M.raw_yield = yield
 
+--- Raised when a request cannot be kept while its handler waits.
+local NO_ROOM = { status = 503, message = "there is no memory to let this request wait (limits.buffers)" }
+
 local WAIT, REFUSED, CANCELLED = M.WAIT, M.REFUSED, M.CANCELLED
 local INDEX_RANGE = 2 ^ 21
 
@@ -144,7 +147,7 @@ function M.wait_raw()
     if task.kind == "dispatcher" then
         local slot = abi.border.current
         task.slot = slot
-        if slot >= 0 then C.mg_park(abi.worker, slot) end
+        if slot >= 0 and C.mg_park(abi.worker, slot) < 0 then error(NO_ROOM, 0) end
     end
     -- A failed yield must not leave a task that runs on and counts as waiting: it would be resumed in the middle of something else.
     if not yieldable() then refuse_wait() end

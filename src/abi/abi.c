@@ -102,11 +102,10 @@ EXPORT void mg_end(struct mg_worker *w, const char *message, uint32_t bytes)
     worker_end(w, message, bytes);
 }
 
-EXPORT void mg_park(struct mg_worker *w, uint32_t slot)
+EXPORT int32_t mg_park(struct mg_worker *w, uint32_t slot)
 {
     struct request *r = request_at(w, slot);
-    if (r)
-        request_park(w, r);
+    return r ? request_park(w, r) : 0;
 }
 
 EXPORT double mg_now(struct mg_worker *w)
@@ -386,7 +385,7 @@ EXPORT void mg_log(struct mg_worker *w, uint32_t level, const char *text, uint32
 EXPORT int32_t mg_remote(struct mg_worker *w, uint32_t slot, int32_t port, char *ret, uint32_t bytes)
 {
     struct request *r = request_at(w, slot);
-    return r ? worker_remote(w, r, port, ret, bytes) : 0;
+    return r ? request_remote(w, r, port, ret, bytes) : 0;
 }
 
 EXPORT int32_t mg_file_open(const char *path, int32_t mode)

@@ -32,8 +32,8 @@ int32_t mg_server_field(struct mg_worker *w, const char *text, uint32_t bytes);
 void mg_log_format(struct mg_worker *w, int32_t json, int32_t level);
 /* `message` bytes 0: all stop hooks have run, end. Otherwise the worker could not start: the master prints it. */
 void mg_end(struct mg_worker *w, const char *message, uint32_t bytes);
-/* This request's task is about to wait: what it was lent is moved to memory of its own. */
-void mg_park(struct mg_worker *w, uint32_t slot);
+/* This request's task is about to wait: what it was lent is moved to memory of its own. 0; -ENOBUFS: no memory, it must not wait. */
+int32_t mg_park(struct mg_worker *w, uint32_t slot);
 double mg_now(struct mg_worker *w);       /* monotonic ms, as of this turn */
 double mg_unix_time(struct mg_worker *w); /* seconds with fraction, exact */
 

@@ -1,9 +1,6 @@
 /* The access log: one line per answer, combined or JSON, with what a client sent escaped. */
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 
 #include "gate/gate.h"
@@ -54,39 +51,15 @@ static struct slice head_field(const struct request *r, enum http_field id)
     return index < 0 ? (struct slice){ "-", 1 } : head_slice(r, r->pub.head.fields[index].value);
 }
 
-/* "address" or "address:port" of the client; "unix", or "-" when it has gone. The length written. */
-int worker_remote(struct mg_worker *w, const struct request *r, bool port, char *ret, uint32_t bytes)
+int request_remote(const struct mg_worker *w, const struct request *r, bool port, char *ret, uint32_t bytes)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-        struct sockaddr_un local;
-    } at = { .any = { .sa_family = AF_UNSPEC } };
-    socklen_t at_bytes = sizeof at;
-    char text[INET6_ADDRSTRLEN] = "-";
-    unsigned number = 0;
-    if (r->pub.conn == NONE || getpeername(conn_fd(w->net, r->pub.conn), &at.any, &at_bytes) < 0)
-        return snprintf(ret, bytes, "-");
-    if (at.any.sa_family == AF_INET) {
-        inet_ntop(AF_INET, &at.v4.sin_addr, text, sizeof text);
-        number = ntohs(at.v4.sin_port);
-    } else if (at.any.sa_family == AF_INET6) {
-        bool mapped = IN6_IS_ADDR_V4MAPPED(&at.v6.sin6_addr);
-        inet_ntop(mapped ? AF_INET : AF_INET6, at.v6.sin6_addr.s6_addr + (mapped ? 12 : 0), text, sizeof text);
-        number = ntohs(at.v6.sin6_port);
-    } else {
-        return snprintf(ret, bytes, "unix");
-    }
-    if (!port)
-        return snprintf(ret, bytes, "%s", text);
-    return snprintf(ret, bytes, strchr(text, ':') ? "[%s]:%u" : "%s:%u", text, number);
+    return peer_text(r->pub.conn == NONE ? &r->peer : &w->clients[r->pub.conn].peer, port, ret, bytes);
 }
 
-static void put_address(struct mg_worker *w, struct line *line, const struct request *r)
+static void put_address(const struct mg_worker *w, struct line *line, const struct request *r)
 {
     char text[64];
-    put(line, text, (uint32_t)worker_remote(w, r, false, text, sizeof text));
+    put(line, text, (uint32_t)request_remote(w, r, false, text, sizeof text));
 }
 
 /* What the line says of an answer that never began: the client closed before it (as the logs of other gateways say it). */

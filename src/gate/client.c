@@ -82,6 +82,7 @@ static void disown(struct mg_worker *w, struct request *r)
 {
     r->next = NONE;
     r->listed = false;
+    r->peer = w->clients[r->pub.conn].peer;
     r->pub.flags |= MG_REQ_GONE;
     if (r->state != REQUEST_ENDED && (r->exchange != NONE || r->stream != NONE))
         access_line(w, r); /* nobody else will end it */
@@ -193,6 +194,8 @@ static void unlist_first(struct mg_worker *w, struct client *client, struct requ
     r->listed = false;
     if (r->hold)
         hold_until_sent(w, client, r, r->pub.conn);
+    if (r->hold)
+        r->peer = client->peer;
     r->pub.conn = NONE;
     request_put(w, r);
 }
@@ -299,6 +302,7 @@ static void accepted(struct mg_worker *w, const struct net_event *event)
     bool ready = client->ready; /* an entry of a list may have outlived its connection */
     uint32_t next = client->next_ready;
     *client = (struct client){ .first = NONE, .last = NONE, .held = NONE, .unread = NONE, .next_ready = next, .ready = ready, .open = true };
+    peer_find(conn_fd(w->net, event->conn), &client->peer);
     w->client_count++;
     w->stats->accepted++;
     double patience = w->draining && w->settings.idle_ms > LATE_MS ? LATE_MS : w->settings.idle_ms; /* it was on its way already */

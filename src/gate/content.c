@@ -5,6 +5,8 @@
 #include "base/must.h"
 #include "gate/gate.h"
 
+enum { SECOND_MS = 1000 };
+
 static const char continue_line[] = "HTTP/1.1 100 Continue\r\n\r\n";
 
 struct request *content_owner(struct mg_worker *w, uint32_t conn)
@@ -79,6 +81,30 @@ static int32_t decode(struct mg_worker *w, struct request *r, const char **ret_c
     return 0;
 }
 
+/* How long the client may take for the next piece. Beside the limit between two pieces there is one for all the time that it was waited for,
+ * which grows with what has come: a client that drips must not hold a request for ever. 0: its time is over. */
+static uint32_t patience_ms(const struct mg_worker *w, const struct request *r)
+{
+    double most = w->settings.body_ms, rate = w->settings.body_rate;
+    double all = most + (rate > 0 ? SECOND_MS * (double)r->body.content / rate : 0) - r->body_waited_ms;
+    if (rate > 0 && all < most)
+        most = all;
+    return most >= 1 ? (uint32_t)most : 0;
+}
+
+static void begin_waiting(struct mg_worker *w, struct request *r, uint32_t most_ms)
+{
+    r->body_since_ms = net_now_ms(w->net);
+    conn_deadline(w->net, r->pub.conn, most_ms);
+}
+
+static void end_waiting(const struct mg_worker *w, struct request *r)
+{
+    if (r->body_since_ms > 0)
+        r->body_waited_ms += net_now_ms(w->net) - r->body_since_ms;
+    r->body_since_ms = 0;
+}
+
 /* The handler wants content that the client holds back (RFC 9110 §10.1.1). Not before the answers of earlier requests; and not behind the head
  * of its own answer, where the line would be taken for content: that head has told the client as much as the line would. */
 static void send_continue(struct mg_worker *w, struct request *r)
@@ -95,7 +121,7 @@ void content_turn(struct mg_worker *w, struct request *r)
     if (!r->waiting || !r->expect || r->body.done || w->clients[r->pub.conn].phase != CLIENT_CONTENT)
         return;
     send_continue(w, r);
-    conn_deadline(w->net, r->pub.conn, (uint32_t)w->settings.body_ms);
+    begin_waiting(w, r, (uint32_t)w->settings.body_ms);
 }
 
 static int32_t fail(struct request *r, int32_t error)
@@ -143,9 +169,15 @@ int32_t content_read(struct mg_worker *w, struct request *r, double token)
     }
     if (client->ended)
         return fail(r, -EPIPE);
+    uint32_t most_ms = patience_ms(w, r);
+    if (most_ms == 0)
+        return fail(r, -408);
     r->waiting = true;
     send_continue(w, r);
-    conn_deadline(w->net, r->pub.conn, r->expect ? 0 : (uint32_t)w->settings.body_ms); /* a client that may not send yet is not slow */
+    if (r->expect) /* a client that may not send yet is not slow */
+        conn_deadline(w->net, r->pub.conn, 0);
+    else
+        begin_waiting(w, r, most_ms);
     resume_reading(w, r->pub.conn);
     r->body_token = token;
     return -EAGAIN;
@@ -155,6 +187,7 @@ void content_arrived(struct mg_worker *w, uint32_t conn)
 {
     struct client *client = &w->clients[conn];
     struct request *r = content_owner(w, conn);
+    end_waiting(w, r);
     if (r->body_token != 0) {
         worker_wake(w, r->body_token, 0);
         r->body_token = 0;

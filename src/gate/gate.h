@@ -9,6 +9,8 @@
 #include "base/arena.h"
 #include "gate/border.h"
 #include "gate/control.h"
+#include "gate/log.h"
+#include "gate/peer.h"
 #include "gate/settings.h"
 #include "gate/stats.h"
 #include "http/body.h"
@@ -43,6 +45,7 @@ struct client {
     uint32_t behind;        /* bytes of answers whose turn has not come */
     uint16_t running;       /* requests in the list */
     uint8_t phase;          /* enum client_phase */
+    struct peer peer;
     bool ready : 1, open : 1, ended : 1, full : 1, linger : 1, clogged : 1; /* clogged: full, because its answers wait */
 };
 
@@ -72,11 +75,14 @@ struct request {
     double length_left;    /* of an answer with FRAMING_LENGTH */
     struct http_body body;
     double body_limit;
+    double body_since_ms;  /* the client is waited for since then; 0: it is not */
+    double body_waited_ms; /* before that, in sum */
     uint32_t body_used;    /* bytes of kept input lent to Lua by the last read */
     int32_t body_error;
     double body_token, drain_token, gone_token, hold_token;
     uint32_t drain_mark;
     uint64_t sent_mark;    /* the connection's byte count at the end of this answer */
+    struct peer peer;      /* of a connection that is gone */
     double bytes_out;      /* of the answer, its head included */
     uint32_t head_bytes_out;
     uint32_t exchange, stream; /* proxied, or a file: NONE when not */
@@ -88,13 +94,6 @@ struct wake {
     int32_t result, event;
     uint32_t slot;
     const char *text;
-};
-
-struct log_sink {
-    int fd;
-    char *filling, *writing;
-    uint32_t filled, written, in_flight;
-    uint64_t dropped;
 };
 
 /* The bytes that requests are being parsed from. */
@@ -158,7 +157,6 @@ int worker_open(struct mg_worker *w);
 int worker_serve(struct mg_worker *w);
 int worker_use_routes(struct mg_worker *w, const struct route_builder *builder, const double *body_bytes, uint32_t routes);
 void worker_name_route(struct mg_worker *w, uint32_t number, struct slice text);
-int worker_remote(struct mg_worker *w, const struct request *r, bool port, char *ret, uint32_t bytes);
 int32_t worker_next(struct mg_worker *w);
 void worker_wake(struct mg_worker *w, double token, int32_t result);
 /* Lua shall answer this request with `status`; `text` lives as long as the request. */
@@ -190,7 +188,8 @@ void request_put(struct mg_worker *w, struct request *r);        /* frees the sl
 struct request *request_at(struct mg_worker *w, uint32_t slot);  /* NULL: not a running request */
 int request_hold(struct mg_worker *w, struct request *r, double token);
 void request_told(struct mg_worker *w, struct request *r, int32_t sent);
-void request_park(struct mg_worker *w, struct request *r);
+int request_park(struct mg_worker *w, struct request *r); /* -ENOBUFS: what was lent is lost after this turn */
+void request_keep(struct mg_worker *w, struct request *r); /* the same; without memory it goes on without its head */
 void request_route(struct mg_worker *w, struct request *r, uint32_t skip);
 int request_path(struct request *r);
 
@@ -220,15 +219,9 @@ void content_forget(struct mg_worker *w, struct client *client);
 void content_give_up(struct mg_worker *w, struct client *client);
 struct request *content_owner(struct mg_worker *w, uint32_t conn);
 
-/* log.c, access.c */
-void sink_open(struct log_sink *sink, int fd);
-void worker_log(struct mg_worker *w, enum mg_log_level level, const char *text, uint32_t bytes);
-void worker_logf(struct mg_worker *w, enum mg_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void sink_append(struct mg_worker *w, struct log_sink *sink, const char *bytes, uint32_t count);
-void sink_flush_all(struct mg_worker *w);                /* once a turn */
-void sink_written(struct mg_worker *w, struct log_sink *sink, int32_t result);
-void sinks_settle(struct mg_worker *w);              /* before the engine is freed: bounded waiting for what is being written */
-void sink_finish(struct log_sink *sink);             /* after it: the rest, blocking */
+/* access.c */
+/* Where its client is, or was. The length written, as peer_text(). */
+int request_remote(const struct mg_worker *w, const struct request *r, bool port, char *ret, uint32_t bytes);
 void access_line(struct mg_worker *w, const struct request *r);
 
 /* side.c: proxy and file */

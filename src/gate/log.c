@@ -1,5 +1,5 @@
 /* Log lines: gathered in memory, written by the ring, never waited for. While one buffer is being written the other fills; when both are
- * full, lines are dropped and counted, and the count is logged when there is room again. */
+ * full, lines are dropped; those and what cannot be written are counted, and the count is logged when there is room again. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -68,14 +68,48 @@ void sink_flush_all(struct mg_worker *w)
     flush_sink(w, &w->errors);
 }
 
+static uint32_t lines_in(const char *bytes, uint32_t count)
+{
+    uint32_t lines = 0;
+    for (const char *end = bytes + count; bytes < end && (bytes = memchr(bytes, '\n', (size_t)(end - bytes))); bytes++)
+        lines++;
+    return lines;
+}
+
+/* What could not be written is counted, and told in the error log: at the first time, and in sum when writing works again. */
+static void note_failure(struct mg_worker *w, struct log_sink *sink, int error)
+{
+    uint32_t lines = lines_in(sink->writing + sink->written, sink->in_flight - sink->written);
+    sink->lost += lines;
+    w->stats->log_dropped += lines;
+    if (!sink->error && sink == &w->access)
+        worker_logf(w, MG_LOG_ERROR, "log.access: cannot be written: %s", strerror(error));
+    sink->error = error;
+}
+
+static void note_success(struct mg_worker *w, struct log_sink *sink)
+{
+    if (!sink->error)
+        return;
+    worker_logf(w, MG_LOG_WARN, "%s: %llu lines were lost (%s); it can be written again", sink == &w->access ? "log.access" : "log.errors",
+                (unsigned long long)sink->lost, strerror(sink->error));
+    sink->error = 0;
+    sink->lost = 0;
+}
+
 void sink_written(struct mg_worker *w, struct log_sink *sink, int32_t result)
 {
     if (result > 0)
         sink->written += (uint32_t)result;
-    if (result > 0 && sink->written < sink->in_flight)
+    if (result > 0 && sink->written < sink->in_flight) {
         start_write(w, sink);
+        return;
+    }
+    if (result > 0)
+        note_success(w, sink);
     else
-        sink->in_flight = 0;
+        note_failure(w, sink, result < 0 ? -result : EIO);
+    sink->in_flight = 0;
 }
 
 /* The plain way, for when there is no engine. */

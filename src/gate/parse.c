@@ -21,6 +21,8 @@ static void input_finish(struct mg_worker *w)
     if (!client->open)
         return;
     if (client->phase == CLIENT_LAST || (in.from_kept && in.at == in.count)) {
+        if (in.at < in.count)
+            client->linger = true; /* more may be on its way: closing in front of it would reset what the client has not taken yet */
         kept_drop(w, client);
     } else if (!in.from_kept && in.at < in.count) {
         if (kept_append(w, client, in.bytes + in.at, in.count - in.at) < 0) {
@@ -121,7 +123,7 @@ static int32_t begin_request(struct mg_worker *w, struct client *client, struct 
     if (!r->body.done) {
         uint32_t slot = r->pub.slot;
         if (w->in.from_kept)
-            request_park(w, r);
+            request_keep(w, r);
         input_finish(w);
         if (r->pub.head.bytes == 0) {
             worker_fail(w, r, 503, "no memory for this request");

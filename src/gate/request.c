@@ -74,7 +74,7 @@ int request_hold(struct mg_worker *w, struct request *r, double token)
     if (!r->hold && r->state == REQUEST_ENDED)
         return -EALREADY;
     if (!r->hold)
-        request_park(w, r);
+        request_keep(w, r);
     r->hold = true;
     if (r->told)
         return 1;
@@ -93,24 +93,37 @@ void request_told(struct mg_worker *w, struct request *r, int32_t sent)
 }
 
 /* What was lent from input buffers moves to memory of the request's own. */
-void request_park(struct mg_worker *w, struct request *r)
+int request_park(struct mg_worker *w, struct request *r)
 {
     if (r->parked)
-        return;
-    r->parked = true;
+        return 0;
     uint32_t bytes = r->pub.head.bytes;
     char *copy = arena_copy(&r->arena, r->pub.bytes, bytes);
-    if (!copy) { /* the bound of pages is reached: the request goes on without its head rather than with somebody else's */
-        memset(&r->pub.head, 0, offsetof(struct http_head, fields));
-        r->pub.path_bytes = 0;
-        r->pub.match.capture_count = 0;
+    if (!copy) {
         worker_log(w, MG_LOG_ERROR, "limits.buffers: no memory to keep a waiting request's head", 57);
-        return;
+        return -ENOBUFS;
     }
+    r->parked = true;
     bool path_in_head = r->pub.path >= r->pub.bytes && r->pub.path < r->pub.bytes + bytes;
     if (path_in_head)
         r->pub.path = copy + (r->pub.path - r->pub.bytes);
     r->pub.bytes = copy;
+    return 0;
+}
+
+/* The bound of pages is reached: the request goes on without its head rather than with somebody else's. */
+static void forget_head(struct request *r)
+{
+    r->parked = true;
+    memset(&r->pub.head, 0, offsetof(struct http_head, fields));
+    r->pub.path_bytes = 0;
+    r->pub.match.capture_count = 0;
+}
+
+void request_keep(struct mg_worker *w, struct request *r)
+{
+    if (request_park(w, r) < 0)
+        forget_head(r);
 }
 
 /* The path as it is matched: as it came when it is plain, else normalised in the arena. 0 or a negated status. */

@@ -7,6 +7,8 @@ X(field_count, "limits.fields", COUNT, 100, 1, 128, "most field lines of a reque
 X(body_bytes, "limits.body", BYTES, 1048576, 0, 1e15, "longest request body unless the route says otherwise; beyond it 413")
 X(head_ms, "limits.head_time", MS, 10000, 10, 3.6e6, "from the first byte of a request to the end of its head; beyond it 408")
 X(body_ms, "limits.body_time", MS, 30000, 10, 3.6e6, "between two pieces of a request body; beyond it 408")
+X(body_rate, "limits.body_rate", BYTES, 256, 0, 1e9,
+  "least bytes a second of a request body while it is waited for, after the first limits.body_time; below it 408; 0: none")
 X(idle_ms, "limits.idle", MS, 60000, 10, 8.64e7, "a connection without a request; then it is closed")
 X(write_ms, "limits.write_stall", MS, 30000, 10, 3.6e6, "a client takes nothing of an answer that is waiting; then the connection is reset")
 X(linger_ms, "limits.linger", MS, 2000, 0, 60000, "reading on after an error answer, so that the client can read it")

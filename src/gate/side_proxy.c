@@ -56,7 +56,7 @@ void side_content_arrived(struct mg_worker *w, struct request *r)
 int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target)
 {
     char client[64];
-    int client_bytes = worker_remote(w, r, false, client, sizeof client);
+    int client_bytes = request_remote(w, r, false, client, sizeof client);
     if (r->pub.conn == NONE)
         return -EPIPE;
     if (r->body.content > 0) {
@@ -81,7 +81,7 @@ int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struc
         return error;
     }
     r->fed = r->body.kind == BODY_NONE;
-    request_park(w, r);
+    request_keep(w, r);
     feed(w, r);
     return 0;
 }

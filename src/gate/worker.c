@@ -193,7 +193,7 @@ void worker_wake(struct mg_worker *w, double token, int32_t result)
 
 void worker_fail(struct mg_worker *w, struct request *r, int32_t status, const char *text)
 {
-    request_park(w, r);
+    request_keep(w, r);
     push_wake(w, (struct wake){ .event = MG_EVENT_FAIL, .slot = r->pub.slot, .token = r->pub.generation, .result = status, .text = text });
 }
 

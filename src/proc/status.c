@@ -13,7 +13,7 @@ const char *master_state_name(enum master_state state)
 }
 
 struct numbers {
-    uint64_t accepted, requests, answered[6], bytes_in, bytes_out, refused, gone;
+    uint64_t accepted, requests, answered[6], bytes_in, bytes_out, refused, gone, log_dropped;
     uint32_t connections;
 };
 
@@ -29,6 +29,7 @@ static void add_worker(struct numbers *numbers, const struct worker *worker)
     numbers->bytes_out += now->bytes_out + past->bytes_out;
     numbers->refused += now->refused + past->refused;
     numbers->gone += now->gone + past->gone;
+    numbers->log_dropped += now->log_dropped + past->log_dropped;
     numbers->connections += now->connections;
 }
 
@@ -93,9 +94,9 @@ void status_text(const struct master *master, struct text *text)
 static void json_numbers(struct text *text, const struct numbers *numbers)
 {
     static const char *const classes[] = { "unanswered", "1xx", "2xx", "3xx", "4xx", "5xx" };
-    text_put(text, "\"connections\":%u,\"accepted\":%llu,\"requests\":%llu,\"refused\":%llu,\"gone\":%llu,", numbers->connections,
-             (unsigned long long)numbers->accepted, (unsigned long long)numbers->requests, (unsigned long long)numbers->refused,
-             (unsigned long long)numbers->gone);
+    text_put(text, "\"connections\":%u,\"accepted\":%llu,\"requests\":%llu,\"refused\":%llu,\"gone\":%llu,\"log_dropped\":%llu,",
+             numbers->connections, (unsigned long long)numbers->accepted, (unsigned long long)numbers->requests, (unsigned long long)numbers->refused,
+             (unsigned long long)numbers->gone, (unsigned long long)numbers->log_dropped);
     text_put(text, "\"bytes_in\":%llu,\"bytes_out\":%llu,\"answered\":{", (unsigned long long)numbers->bytes_in,
              (unsigned long long)numbers->bytes_out);
     for (uint32_t i = 0; i < 6; i++)

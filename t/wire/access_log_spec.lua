@@ -173,6 +173,16 @@ describe("the bytes of a line", function()
 end)
 
 describe("a client that leaves", function()
+    it("is named by its address still, when its handler answers later", function()
+        local s, lines = logged("combined")
+        local c = s:connect()
+        c:send(http_text.request("GET", "/sleep/100"))
+        c:expect_silence(0.03)
+        c:reset()
+        assert.matches("^127%.0%.0%.1 ", lines(1)[1])
+        s:stop()
+    end)
+
     it("while a file is on its way, or an upstream has not answered, is in the log", function()
         local folder = server.folder { ["large.bin"] = ("l"):rep(30000000) }
         local silent = assert(socket.bind("127.0.0.1", 0))
@@ -191,6 +201,23 @@ describe("a client that leaves", function()
         assert.equal(499, json.decode(lines(2)[2]).status)
         taken:close()
         silent:close()
+        s:stop()
+    end)
+end)
+
+describe("an access log that cannot be written", function()
+    it("is told of once in the error log, and its lines are counted", function()
+        local s = gate_site.start('log = { access = "/dev/full" }')
+        for _ = 1, 10 do assert.equal("hello", s:get("/").body) end
+        s:wait_log("log%.access: cannot be written: No space left on device")
+        local _, count = s:log():gsub("cannot be written", "")
+        assert.equal(1, count)
+        local limit, dropped = process.now() + 5, nil
+        repeat
+            local _, text = server.run { "status", "--name", s.name, "--json" }
+            dropped = tonumber(text:match('"log_dropped":(%d+)'))
+        until dropped == 10 or process.now() > limit
+        assert.equal(10, dropped)
         s:stop()
     end)
 end)

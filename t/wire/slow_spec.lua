@@ -92,12 +92,36 @@ describe("limits.body_time", function()
     end)
 
     it("is counted between pieces: a body may take longer", function()
-        local s = gate_site.start("limits = { body_time = '150ms', linger = '50ms' }")
+        local s = gate_site.start("limits = { body_time = '150ms', body_rate = '20', linger = '50ms' }")
         local c = s:connect()
         c:send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n")
         assert.is_true(drip(c, ("b"):rep(19), 0.02))
         c:send("b")
         assert.equal(20, #c:read().body)
+        s:stop()
+    end)
+
+    it("and limits.body_rate together bound a body that drips: 408, by length and chunked", function()
+        local s = gate_site.start("limits = { body_time = '150ms', body_rate = '20', linger = '50ms' }")
+        for _, framing in ipairs { "Content-Length: 1000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n3e8\r\n" } do
+            local c = s:connect()
+            c:send("POST /echo HTTP/1.1\r\nHost: a\r\n" .. framing)
+            takes(0.15, function()
+                assert.is_false(drip(c, ("b"):rep(1000), 0.11)) -- nine a second; three pieces at most come within the limit
+                assert.equal(408, c:read().status)
+            end)
+            c:expect_close(true)
+        end
+        s:stop()
+    end)
+
+    it("alone holds when limits.body_rate is 0", function()
+        local s = gate_site.start("limits = { body_time = '150ms', body_rate = 0, linger = '50ms' }")
+        local c = s:connect()
+        c:send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+        assert.is_true(drip(c, ("b"):rep(9), 0.08))
+        c:send("b")
+        assert.equal(10, #c:read().body)
         s:stop()
     end)
 
