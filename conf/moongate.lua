@@ -51,6 +51,9 @@ return {
   -- Shows clients what went wrong, with file and line. For development (--debug).
   debug = false,
 
+  -- When the files that it is made of are loaded anew: "manual" (`moongate reload`, SIGHUP), or "watch": whenever one is saved (--watch).
+  reload = "manual",
+
   log = {
     access = "off",       -- a line for each request: "off", "-" (standard error) or a file
     format = "combined",  -- of that line: "combined" or "json"

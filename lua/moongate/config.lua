@@ -84,6 +84,7 @@ local function fields(limits)
         { name = "server", type = schema.either { header_value, schema.only(false) }, default = "moongate" },
         { name = "debug", type = schema.boolean, default = false },
         { name = "log", type = log, default = {} },
+        { name = "reload", type = schema.choice { "manual", "watch" }, default = "manual" },
     }
 end
 
@@ -106,6 +107,7 @@ local function overlay(overrides)
     if overrides.workers then changed.workers = tonumber(overrides.workers) or overrides.workers end
     changed.name = overrides.name
     if overrides.debug then changed.debug = true end
+    if overrides.watch then changed.reload = "watch" end
     return changed
 end
 

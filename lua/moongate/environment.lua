@@ -4,6 +4,7 @@
 local caller = require "moongate.caller"
 local paths = require "moongate.paths"
 local schema = require "moongate.schema"
+local snapshot = require "moongate.snapshot"
 
 local M = {}
 
@@ -36,7 +37,7 @@ local function ffi_for_users()
     return private_ffi
 end
 
-local function read_file(path)
+local function read_disk(path)
     local file, message = io.open(path, "rb")
     if not file then return nil, message end
     local text, failure = file:read("*a")
@@ -47,14 +48,17 @@ end
 ---@class moongate.Generation
 ---@field problems table where problems go
 ---@field files string[] every file loaded, in order
+---@field read moongate.Snapshot what was read from the disk or from `given`, and what was looked for in vain
+---@field given? moongate.Snapshot where files are looked for before the disk
 local Generation = {}
 Generation.__index = Generation
 
 --- Nothing loaded yet.
 ---@param problems table a list of moongate.problems
-function M.new(problems)
+---@param given? moongate.Snapshot the files to load; what it does not know is on the disk
+function M.new(problems, given)
     return setmetatable({
-        problems = problems, files = {},
+        problems = problems, files = {}, read = snapshot.new(), given = given,
         known = {},   -- file → true
         modules = {}, -- file → value, or LOADING
         rooms = {},   -- folder → environment
@@ -121,9 +125,27 @@ local function nth_line(text, number)
     return nil
 end
 
+--- The text of a file, as it was when this generation first asked for it; or nil and a message.
+---@param path string
+---@return string? text
+---@return string? message
+function Generation:text_of(path)
+    local text, message = self.read.files[path], nil
+    if text == nil and self.given then text = self.given.files[path] end
+    if not text and text ~= false then text, message = read_disk(path) end
+    self.read:add(path, text or false)
+    if text then return text end
+    return nil, message or path .. ": No such file or directory"
+end
+
+--- Is there a file of that name, which can be read?
+function Generation:has(path)
+    return self:text_of(path) ~= nil
+end
+
 --- Compiles a file into its folder's environment. nil and a message, whose place is kept, when it does not compile.
 function Generation:compile(path, folder)
-    local text, message = read_file(path)
+    local text, message = self:text_of(path)
     if not text then return nil, ("cannot read %s: %s"):format(path, (message:gsub("^.-: ", "", 1))) end
     if not self.known[path] then
         self.known[path] = true
@@ -175,19 +197,11 @@ local function load_module(generation, path, folder, name)
     return result
 end
 
-local function exists(path)
-    local file = io.open(path, "rb")
-    if not file then return false end
-    local _, _, code = file:read(0)
-    file:close()
-    return code == nil or code == 0
-end
-
 --- The file of a user's module, beside the file that asks for it or below.
-local function find_module(folder, name)
+local function find_module(generation, folder, name)
     local base = (folder == "." and "" or folder:gsub("/$", "") .. "/") .. name:gsub("%.", "/")
     for _, path in ipairs { base .. ".lua", base .. "/init.lua" } do
-        if exists(path) then return path end
+        if generation:has(path) then return path end
     end
     return nil, ("%s.lua, %s/init.lua"):format(base, base)
 end
@@ -207,7 +221,7 @@ local function require_for(generation, folder, loaded)
         elseif is_shared(name) then
             value = require(name)
         else
-            local path, tried = find_module(folder, name)
+            local path, tried = find_module(generation, folder, name)
             if path then
                 value = load_module(generation, path, folder, name)
                 if value == true and loaded[name] ~= nil then value = loaded[name] end
@@ -226,16 +240,23 @@ local function require_for(generation, folder, loaded)
 end
 
 --- Chunks made by user code see the same world as the file that makes them.
-local function chunk_makers(room)
+local function chunk_makers(generation, room)
+    --- While loading, the files that a chunk is made of belong to the generation.
+    local function load_file(path)
+        if not generation.loading or type(path) ~= "string" then return loadfile(path) end
+        local text, message = generation:text_of(path)
+        if not text then return nil, "cannot open " .. message end
+        return loadstring((text:gsub("^#[^\n]*", "")), "@" .. path)
+    end
     local function bound(chunk, message)
         if not chunk then return nil, message end
         return setfenv(chunk, room)
     end
     room.loadstring = function(text, name) return bound(loadstring(text, name)) end
     room.load = function(source, name) return bound(load(source, name)) end
-    room.loadfile = function(path) return bound(loadfile(path)) end
+    room.loadfile = function(path) return bound(load_file(path)) end
     room.dofile = function(path)
-        local chunk, message = bound(loadfile(path))
+        local chunk, message = bound(load_file(path))
         if not chunk then error(message, 0) end
         return chunk()
     end
@@ -271,7 +292,7 @@ function Generation:room(folder)
         loaded = loaded, preload = {}, cpath = package.cpath, config = package.config,
         path = ("%s/?.lua;%s/?/init.lua;%s"):format(folder, folder, package.path),
     }
-    chunk_makers(room)
+    chunk_makers(self, room)
     self.rooms[folder] = setmetatable(room, { __newindex = guard(self) })
     return room
 end

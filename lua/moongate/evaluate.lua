@@ -16,6 +16,7 @@ local M = {}
 ---@field config? table validated, in the program's units; nil after a problem
 ---@field apps? moongate.App one app, hosts applied; nil after a problem
 ---@field files string[] every file loaded
+---@field read moongate.Snapshot every file that was asked for, with its text, and those that were missing
 ---@field problems table a list of moongate.problems
 
 --- Reports a key of the config at its place in the text, as far as it can be found.
@@ -54,12 +55,11 @@ end
 local function app_of(generation, entry, folder, report, key)
     if app.is(entry) then return entry end
     local path = paths.resolve(folder, entry)
-    local file, message = io.open(path, "rb")
-    if not file then
+    local text, message = generation:text_of(path)
+    if not text then
         report(key, ("cannot read %s"):format(message))
         return nil
     end
-    file:close()
     return load_app(generation, path, report, key)
 end
 
@@ -83,8 +83,9 @@ local function label(route)
     return ("%s %q"):format(route.methods and table.concat(route.methods, ",") or "any method", route.pattern)
 end
 
---- What only shows when everything is together.
-local function check_whole(whole, list)
+--- What only shows when everything is together. `on_disk`: the folders are part of what is judged; files that were judged before are built as
+--- they are, so that a folder which is gone by now does not keep a worker from its work.
+local function check_whole(whole, list, on_disk)
     for _, pair in ipairs(compose.duplicates(whole.routes)) do
         local other = pair.first.pattern == pair.second.pattern and "" or (" as %q"):format(pair.first.pattern)
         list:add_at(pair.second.where, ("%s can never be reached: it is routed at %s%s already"):format(
@@ -92,14 +93,14 @@ local function check_whole(whole, list)
     end
     for _, route in ipairs(whole.routes) do
         local handler = route.handler
-        if descriptor.is(handler) and handler.kind == "files" and not paths.is_folder(handler.dir) then
+        if descriptor.is(handler) and handler.kind == "files" and on_disk and not paths.is_folder(handler.dir) then
             list:add_at(route.where, ("no folder %q"):format(handler.dir), "a folder is looked for beside the file that names it")
         end
     end
 end
 
 --- One app out of the parts, and what `mg.extend_request` gathered.
-local function merge(parts, gathered, list)
+local function merge(parts, gathered, list, on_disk)
     local whole = app.new()
     local function fail(where, message) list:add_at(where, message) end
     for _, part in ipairs(parts) do
@@ -111,7 +112,7 @@ local function merge(parts, gathered, list)
     compose.graft(whole, gathered, { prefix = "" }, fail)
     compose.finish_errors(whole)
     whole.routes = compose.order(whole.routes)
-    check_whole(whole, list)
+    check_whole(whole, list, on_disk)
     return whole
 end
 
@@ -144,51 +145,54 @@ local function without_exit(fn, generation)
 end
 
 --- Runs `produce`, which gives the value of a config, between the beginning and the end of a generation.
-local function evaluate(place, overrides, produce)
+local function evaluate(place, overrides, produce, sources)
     local list = problems.new()
-    local generation = environment.new(list)
+    local generation = environment.new(list, sources)
     app.begin_loading()
     local ok, value = without_exit(produce, generation)
     local settings, parts = nil, {}
     if ok then settings, parts = read_value(value, generation, place, overrides) end
-    local whole = merge(parts, app.finish_loading(), list)
+    local whole = merge(parts, app.finish_loading(), list, sources == nil)
     generation:seal()
     if #list > 0 then settings, whole = nil, nil end
-    return { config = settings, apps = whole, files = generation.files, problems = list }
+    return { config = settings, apps = whole, files = generation.files, read = generation.read, problems = list }
 end
 
 --- Evaluates a config or an app. Never raises for what the file does: look at `problems`.
 ---@param path string
 ---@param overrides? { listen?: string[], workers?: string, name?: string, debug?: boolean } what the command line said
+---@param sources? moongate.Snapshot where files are looked for before the disk
 ---@return moongate.Evaluation
-function M.file(path, overrides)
+function M.file(path, overrides, sources)
     local place = { file = path, folder = paths.folder_of(path) }
-    return evaluate(place, overrides or {}, function(generation) return generation:run(path) end)
+    return evaluate(place, overrides or {}, function(generation) return generation:run(path) end, sources)
 end
 
 --- Evaluates a config that a function makes: what `serve` and `proxy` stand for. An error it raises is a problem of the command line.
 ---@param produce fun(): table
 ---@param overrides? table
+---@param sources? moongate.Snapshot
 ---@return moongate.Evaluation
-function M.value(produce, overrides)
+function M.value(produce, overrides, sources)
     local place = { file = "command line", folder = "." }
     return evaluate(place, overrides or {}, function(generation)
         local ok, value = pcall(produce)
         if ok then return true, value end
         generation.problems:add { file = place.file, message = (tostring(value):gsub("^%S-:%d+: ", "")) }
         return false, nil
-    end)
+    end, sources)
 end
 
 local MAKERS = { serve = "moongate.serve", proxy = "moongate.proxy" }
 
 --- Evaluates what a command asks for: `serve` and `proxy` their words, all others a file.
 ---@param options { command: string, file?: string, arguments?: string[], listen?: string[], workers?: string, name?: string, debug?: boolean }
+---@param sources? moongate.Snapshot where files are looked for before the disk
 ---@return moongate.Evaluation
-function M.command(options)
+function M.command(options, sources)
     local maker = MAKERS[options.command]
-    if not maker then return M.file(options.file or "conf/moongate.lua", options) end
-    return M.value(function() return require(maker).config(options.arguments or {}) end, options)
+    if not maker then return M.file(options.file or "conf/moongate.lua", options, sources) end
+    return M.value(function() return require(maker).config(options.arguments or {}) end, options, sources)
 end
 
 return M

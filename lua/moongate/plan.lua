@@ -1,6 +1,8 @@
 --- The plan: what the processes must know of a generation, as lines "key value" (src/abi/vm.h). Made from an evaluation without
 --- problems; the master reads it and never runs a script.
 local abi = require "moongate.abi"
+local fingerprint = require "moongate.fingerprint"
+local snapshot = require "moongate.snapshot"
 
 local M = {}
 
@@ -11,17 +13,13 @@ local function read_all(path)
     return text
 end
 
---- How many processors this process may use: its affinity (proc(5), Cpus_allowed_list), and no more than its cgroup's quota.
+--- How many processors this process may use: its affinity, and no more than its cgroup's quota.
+---@param affinity? integer
 ---@param read? fun(path: string): string?
 ---@return integer
-function M.processors(read)
-    read = read or read_all
-    local count = 0
-    local allowed = (read("/proc/self/status") or ""):match("Cpus_allowed_list:%s*([%d,%-]+)")
-    for from, to in (allowed or "0"):gmatch("(%d+)%-?(%d*)") do
-        count = count + (tonumber(to) or tonumber(from)) - tonumber(from) + 1
-    end
-    local quota, period = (read("/sys/fs/cgroup/cpu.max") or ""):match("^(%d+) (%d+)")
+function M.processors(affinity, read)
+    local count = affinity or abi.C.mg_processors()
+    local quota, period = ((read or read_all)("/sys/fs/cgroup/cpu.max") or ""):match("^(%d+) (%d+)")
     if quota then count = math.min(count, math.ceil(tonumber(quota) / tonumber(period))) end
     return math.max(1, count)
 end
@@ -61,25 +59,43 @@ function M.text(evaluation)
     add("access_log", config.log.access)
     add("access_format", config.log.format)
     add("error_log", config.log.errors)
+    add("reload", config.reload)
+    local print_of = fingerprint.of(apps, evaluation.read)
     for at, route in ipairs(apps.routes) do
-        add("route", ("%d %s"):format(abi.C.MG_ROUTE_FIRST + at - 1, M.route_text(route)))
+        add("route", ("%d %s %s"):format(abi.C.MG_ROUTE_FIRST + at - 1, print_of(route), M.route_text(route)))
     end
+    for _, path in ipairs(evaluation.files) do add("file", path) end
     return table.concat(lines) .. "end\n"
 end
 
---- What the disposable child runs: the plan to a descriptor, or every problem to standard error.
+--- What is told when there are problems: the files whose change may mend them, and nothing else.
+---@param evaluation moongate.Evaluation
+---@return string
+function M.files_text(evaluation)
+    local lines = {}
+    for _, path in ipairs(evaluation.read.paths) do lines[#lines + 1] = line("file", path) end
+    return table.concat(lines)
+end
+
+--- What the disposable child runs: the plan to one descriptor and the files to another, or every problem to standard error.
 ---@param options table as the command line said them
 ---@param out integer
+---@param sources integer -1: nobody wants them
 ---@return integer exit_code
-function M.main(options, out)
+function M.main(options, out, sources)
     local evaluation = require("moongate.evaluate").command(options)
     if not evaluation.config then
+        snapshot.write(out, M.files_text(evaluation))
         io.stderr:write(evaluation.problems:text())
         return 1
     end
-    local file = assert(io.open("/dev/fd/" .. out, "w"))
-    file:write(M.text(evaluation))
-    file:close()
+    local ok, message = true, nil
+    if sources >= 0 then ok, message = snapshot.write(sources, evaluation.read:encode()) end
+    if ok then ok, message = snapshot.write(out, M.text(evaluation)) end
+    if not ok then
+        io.stderr:write("moongate: writing the plan: ", message, "\n")
+        return 1
+    end
     return 0
 end
 

@@ -74,9 +74,9 @@ local function events(generation)
     return handlers
 end
 
---- Runs a worker. `boot`: pointer to the worker; options as the command line said them.
+--- Runs a worker. `boot`: pointer to the worker; options as the command line said them; `sources`: descriptor of a snapshot, -1: the disk.
 ---@return integer exit_code
-function M.main(boot, options)
+function M.main(boot, options, _, sources)
     tune()
     abi.attach(boot)
     local evaluate = require "moongate.evaluate"
@@ -86,7 +86,10 @@ function M.main(boot, options)
     package.loaded.coroutine = _G.coroutine
 
     require("moongate.isolate").attach()
-    local evaluation = evaluate.command(options)
+    local given, unread
+    if sources >= 0 then given, unread = require("moongate.snapshot").read(sources) end
+    if unread then return fail(unread) end
+    local evaluation = evaluate.command(options, given)
     if not evaluation.config then return fail(evaluation.problems:text()) end
     apply_settings(evaluation.config)
     local opened = abi.C.mg_open(abi.worker)

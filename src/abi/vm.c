@@ -106,6 +106,8 @@ static void push_options(lua_State *L, const struct vm_options *options)
     lua_setfield(L, -2, "debug");
     lua_pushboolean(L, options->json);
     lua_setfield(L, -2, "json");
+    lua_pushboolean(L, options->watch);
+    lua_setfield(L, -2, "watch");
 }
 
 /* ---- running ---- */
@@ -170,7 +172,9 @@ int vm_worker(const struct vm_worker_boot *boot)
     struct mg_worker *w = worker_new(&options);
     lua_pushlightuserdata(L, w);
     push_options(L, boot->options);
-    int code = finish(L, 2);
+    lua_pushinteger(L, boot->generation);
+    lua_pushinteger(L, boot->sources);
+    int code = finish(L, 4);
     worker_free(w);
     lua_close(L);
     return code;

@@ -36,6 +36,7 @@ void worker_main(const struct master *master, const struct worker *worker, int c
         .first = worker->number == 0 && !master->once_done,
         .listeners = listeners_of(&master->listeners, worker->number),
         .listener_count = master->listeners.count,
+        .sources = -1,
         .control = control,
         .access_log = master->logs.access,
         .error_log = master->logs.error,

@@ -8,6 +8,8 @@ M.C = { MG_ROUTE_FIRST = 2, MG_SETTING_BYTES = 0, MG_SETTING_MS = 1, MG_SETTING_
 
 local KINDS = { BYTES = 0, MS = 1, COUNT = 2 }
 
+function M.C.mg_processors() return 2 end
+
 --- The rows of src/gate/settings.tbl.h.
 function M.settings_rows()
     local rows = {}
