@@ -12,8 +12,8 @@
 
 enum { LENT_PADDING = 4096, TARGET_LEAST = 64, QUIET_TURNS = 20000 };
 
-static const uint32_t class_room[BLOCK_CLASSES] = { 448, 4032, 16320 };
-static const uint32_t class_kept[BLOCK_CLASSES] = { 4096, 1024, 256 };
+static const uint32_t class_room[BLOCK_CLASSES] = { [BLOCK_LENT] = 0, 448, 4032, 16320 };
+static const uint32_t class_kept[BLOCK_CLASSES] = { [BLOCK_LENT] = 4096, 4096, 1024, 256 };
 
 static void *map(size_t bytes)
 {
@@ -80,14 +80,25 @@ void lent_refill(struct net *net)
         io_uring_buf_ring_advance(lent->ring, added);
 }
 
-/* A block with room for `bytes`. The more is queued already, the larger the block. NULL: the bound is reached. */
-static struct block *block_get(struct net *net, uint32_t bytes, uint32_t queued)
+static uint32_t block_cost(uint32_t class)
+{
+    return (uint32_t)sizeof(struct block) + class_room[class];
+}
+
+/* The class for `bytes`: the more is queued already, the larger the block. */
+static uint32_t class_for(uint32_t bytes, uint32_t queued)
 {
     must(bytes <= class_room[BLOCK_CLASSES - 1]);
-    uint32_t class = queued == 0 ? 0 : queued <= class_room[0] ? 1 : 2;
+    uint32_t class = queued == 0 ? 1 : queued <= class_room[1] ? 2 : 3;
     while (class_room[class] < bytes)
         class++;
-    if (net->block_bytes + class_room[class] > net->options.buffer_bytes)
+    return class;
+}
+
+/* NULL: the bound is reached. */
+static struct block *block_get(struct net *net, uint32_t class)
+{
+    if (net->block_bytes + block_cost(class) > net->options.buffer_bytes)
         return NULL;
     struct block *block = net->blocks_free[class];
     if (block) {
@@ -100,15 +111,19 @@ static struct block *block_get(struct net *net, uint32_t bytes, uint32_t queued)
         block->room = class_room[class];
         block->class = class;
     }
-    net->block_bytes += block->room;
+    net->block_bytes += block_cost(class);
     block->next = NULL;
+    block->loan = NULL;
+    block->from = block->bytes;
     block->begin = block->end = 0;
     return block;
 }
 
 static void block_put(struct net *net, struct block *block)
 {
-    net->block_bytes -= block->room;
+    net->block_bytes -= block_cost(block->class);
+    if (block->loan)
+        block->loan->pieces--;
     if (net->blocks_kept[block->class] >= class_kept[block->class]) {
         free(block);
         return;
@@ -120,25 +135,52 @@ static void block_put(struct net *net, struct block *block)
 
 /* ---- queues of blocks ---- */
 
+static struct block *queue_append(struct net_queue *queue, struct block *block)
+{
+    if (queue->last)
+        queue->last->next = block;
+    else
+        queue->first = block;
+    queue->last = block;
+    return block;
+}
+
+/* Room behind what a block has; one that is lent ends where it ends. */
+static uint32_t room_left(const struct block *block)
+{
+    return !block || block->loan ? 0 : block->room - block->end;
+}
+
 char *queue_out(struct net *net, struct net_queue *queue, uint32_t bytes)
 {
     struct block *last = queue->last;
-    if (!last || last->room - last->end < bytes) {
-        struct block *block = block_get(net, bytes, queue->bytes);
+    if (!last || room_left(last) < bytes) {
+        struct block *block = block_get(net, class_for(bytes, queue->bytes));
         if (!block)
             return NULL;
-        if (last)
-            last->next = block;
-        else
-            queue->first = block;
-        queue->last = last = block;
+        last = queue_append(queue, block);
     }
     return last->bytes + last->end;
 }
 
+int queue_lend(struct net *net, struct net_queue *queue, const char *bytes, uint32_t count, struct net_loan *loan)
+{
+    must(count > 0);
+    struct block *block = fault_hit("no-block") ? NULL : block_get(net, BLOCK_LENT);
+    if (!block)
+        return -ENOBUFS;
+    block->from = bytes;
+    block->end = count;
+    block->loan = loan;
+    loan->pieces++;
+    queue->bytes += count;
+    queue_append(queue, block);
+    return 0;
+}
+
 void queue_commit(struct net_queue *queue, uint32_t bytes)
 {
-    must(queue->last && queue->last->room - queue->last->end >= bytes);
+    must(room_left(queue->last) >= bytes);
     queue->last->end += bytes;
     queue->bytes += bytes;
 }
@@ -146,8 +188,9 @@ void queue_commit(struct net_queue *queue, uint32_t bytes)
 int queue_write(struct net *net, struct net_queue *queue, const char *bytes, uint32_t count)
 {
     const uint32_t largest = class_room[BLOCK_CLASSES - 1];
-    uint32_t room = queue->last ? queue->last->room - queue->last->end : 0;
-    if (count > room && net->block_bytes + (count - room) + largest > net->options.buffer_bytes)
+    uint32_t room = room_left(queue->last);
+    uint32_t blocks = count > room ? (count - room) / largest + 2 : 0;
+    if (blocks && net->block_bytes + (count - room) + largest + blocks * sizeof(struct block) > net->options.buffer_bytes)
         return -ENOBUFS; /* all or nothing */
     if (count > room && fault_hit("no-block"))
         return -ENOBUFS;
@@ -162,7 +205,7 @@ int queue_write(struct net *net, struct net_queue *queue, const char *bytes, uin
         queue_commit(queue, piece);
         bytes += piece;
         count -= piece;
-        room = queue->last->room - queue->last->end;
+        room = room_left(queue->last);
     }
     return 0;
 }

@@ -14,7 +14,7 @@
 #include "base/must.h"
 #include "net/internal.h"
 
-enum { GATHER_MAX = 8, LINGER_MS = 5000 };
+enum { GATHER_MAX = 16, LINGER_MS = 5000 };
 
 void conn_tell(struct net *net, struct conn *conn, enum net_event_kind kind, int32_t result)
 {
@@ -221,6 +221,17 @@ int conn_write(struct net *net, uint32_t index, const char *bytes, uint32_t coun
     return error;
 }
 
+int conn_lend(struct net *net, uint32_t index, const char *bytes, uint32_t count, struct net_loan *loan)
+{
+    struct conn *conn = &net->conns[index];
+    if (!takes_output(conn))
+        return -EPIPE;
+    int error = queue_lend(net, &conn->out, bytes, count, loan);
+    if (!error)
+        mark_dirty(net, conn);
+    return error;
+}
+
 void conn_take(struct net *net, uint32_t index, struct net_queue *queue)
 {
     struct conn *conn = &net->conns[index];
@@ -267,7 +278,7 @@ static void send_one(struct net *net, struct conn *conn, uint32_t bytes_max)
     const struct block *block = conn->out.first;
     uint32_t bytes = block->end - block->begin;
     struct io_uring_sqe *sqe = uring_sqe(net, conn_tag(net, conn, OP_SEND), 0, NULL);
-    io_uring_prep_send(sqe, conn->fd, block->bytes + block->begin, bytes < bytes_max ? bytes : bytes_max, MSG_NOSIGNAL);
+    io_uring_prep_send(sqe, conn->fd, block->from + block->begin, bytes < bytes_max ? bytes : bytes_max, MSG_NOSIGNAL);
 }
 
 static void send_many(struct net *net, struct conn *conn)
@@ -282,7 +293,7 @@ static void send_many(struct net *net, struct conn *conn)
     memset(&gather->message, 0, sizeof gather->message);
     size_t count = 0;
     for (struct block *block = conn->out.first; block && count < GATHER_MAX; block = block->next)
-        gather->pieces[count++] = (struct iovec){ block->bytes + block->begin, block->end - block->begin };
+        gather->pieces[count++] = (struct iovec){ (char *)block->from + block->begin, block->end - block->begin };
     gather->message.msg_iov = gather->pieces;
     gather->message.msg_iovlen = count;
     io_uring_prep_sendmsg(sqe, conn->fd, &gather->message, MSG_NOSIGNAL);

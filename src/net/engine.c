@@ -391,6 +391,21 @@ int net_write(struct net *net, int fd, const char *buffer, uint32_t bytes, uint6
     return error;
 }
 
+int net_open(struct net *net, int folder, const char *path, uint64_t flags, uint64_t resolve, uint32_t user, double token)
+{
+    uint64_t tag;
+    size_t path_bytes = strlen(path) + 1;
+    int error = file_op(net, user, token, &tag);
+    if (error)
+        return error;
+    void *memory;
+    struct io_uring_sqe *sqe = uring_sqe(net, tag, (uint32_t)(sizeof(struct open_how) + path_bytes), &memory);
+    struct open_how *how = memory;
+    *how = (struct open_how){ .flags = flags, .resolve = resolve };
+    io_uring_prep_openat2(sqe, folder, memcpy(how + 1, path, path_bytes), how);
+    return 0;
+}
+
 /* ---- facts ---- */
 
 void net_facts(const struct net *net, struct net_facts *ret_facts)

@@ -27,6 +27,8 @@ enum receive_state {
 /* A piece of output. Bytes begin..end are queued; those that the kernel holds are at the front. */
 struct block {
     struct block *next;
+    const char *from;      /* what begin and end count from: `bytes`, or memory that is lent */
+    struct net_loan *loan; /* NULL: the bytes are its own */
     uint32_t begin, end, room;
     uint32_t class;
     char bytes[];
@@ -81,7 +83,7 @@ struct watch {
     bool wanted, armed;
 };
 
-enum { BLOCK_CLASSES = 3 };
+enum { BLOCK_CLASSES = 4, BLOCK_LENT = 0 /* no room: it only points */ };
 
 /* The buffers that the kernel may fill: a small ring, topped up with the most recently freed of a larger pool. */
 struct lent {

@@ -12,6 +12,12 @@ struct net;
 struct block;
 struct sockaddr;
 
+/* Memory that is sent from where it lies. Its owner leaves it as it is while `pieces`, the number of queued pieces of it, is not 0; the
+ * engine counts, the owner looks when it wants to be rid of it. */
+struct net_loan {
+    uint32_t pieces;
+};
+
 /* Output on its way, in blocks that are counted against the engine's bound. Begins all zero. */
 struct net_queue {
     struct block *first, *last;
@@ -85,12 +91,15 @@ char *conn_out(struct net *net, uint32_t conn, uint32_t bytes);
 void conn_out_commit(struct net *net, uint32_t conn, uint32_t bytes);
 /* Copies `bytes` to the output queue. 0, -ENOBUFS (nothing was queued) or -EPIPE (closing). */
 int conn_write(struct net *net, uint32_t conn, const char *bytes, uint32_t count);
+/* Queues `count` > 0 bytes that stay where they are. The same errors; only the note of them counts against the engine's bound. */
+int conn_lend(struct net *net, uint32_t conn, const char *bytes, uint32_t count, struct net_loan *loan);
 /* Puts a whole queue behind what the connection sends (closing: drops it); the queue is empty afterwards. */
 void conn_take(struct net *net, uint32_t conn, struct net_queue *queue);
 /* The same for output that must wait for its turn. */
 char *queue_out(struct net *net, struct net_queue *queue, uint32_t bytes);
 void queue_commit(struct net_queue *queue, uint32_t bytes);
 int queue_write(struct net *net, struct net_queue *queue, const char *bytes, uint32_t count);
+int queue_lend(struct net *net, struct net_queue *queue, const char *bytes, uint32_t count, struct net_loan *loan);
 void queue_free(struct net *net, struct net_queue *queue);
 /* Bytes queued and not yet taken by the kernel. */
 uint32_t conn_queued(const struct net *net, uint32_t conn);
@@ -123,6 +132,8 @@ void net_timer_stop(struct net *net, int32_t timer);
 /* NET_DONE with the bytes moved or -errno. `buffer` is the kernel's until then. */
 int net_read(struct net *net, int fd, char *buffer, uint32_t bytes, uint64_t offset, uint32_t user, double token);
 int net_write(struct net *net, int fd, const char *buffer, uint32_t bytes, uint64_t offset, uint32_t user, double token);
+/* openat2(2): NET_DONE with a descriptor, the caller's to close, or -errno. `path` is copied. */
+int net_open(struct net *net, int folder, const char *path, uint64_t flags, uint64_t resolve, uint32_t user, double token);
 /* NET_READY each time the descriptor becomes readable. */
 int net_watch(struct net *net, int fd, uint32_t user);
 void net_unwatch(struct net *net, uint32_t user);
