@@ -152,14 +152,15 @@ local function hits(filter)
 end
 
 --- The filters of a route in order: { fn =, where =, test = nil | function }.
-local function filters_of(app, route)
+function M.filters_of(app, route)
     local list = {}
     for _, filter in ipairs(app.filters) do
         local relation = route and pattern.covers(filter, route) or "sometimes"
         if not route and filter.pattern == "/*" and not filter.host then relation = "always" end
         if relation ~= "never" then
             if relation == "sometimes" and not filter.test then filter.test = hits(filter) end
-            list[#list + 1] = { fn = filter.fn, where = filter.where, test = relation == "sometimes" and filter.test or nil }
+            list[#list + 1] = { fn = filter.fn, where = filter.where, pattern = filter.pattern, host = filter.host,
+                test = relation == "sometimes" and filter.test or nil }
         end
     end
     return list
@@ -211,7 +212,7 @@ local function is_function(value) return type(value) == "function" end
 local function emit_route(source, depth, app, route)
     local handler = route.handler
     local constant = not is_function(handler)
-    local filters = filters_of(app, route.pattern and route)
+    local filters = M.filters_of(app, route.pattern and route)
     if route.isolated then
         if not constant then handler = isolate.wrap(handler) end
         for _, filter in ipairs(filters) do filter.fn = isolate.wrap(filter.fn) end
@@ -431,9 +432,10 @@ end
 ---@return string? message
 function M.build(app)
     local groups, last = fold(group_routes(app.routes))
-    local names, limits, titles, places, by_number = {}, {}, {}, {}, {}
+    local names, limits, titles, places, by_number, by_first = {}, {}, {}, {}, {}, {}
     for _, group in ipairs(groups) do
         limits[group.number] = limit_of(group)
+        by_first[group.number] = group
         for at, route in ipairs(group) do
             local number = group.numbers[at]
             names[number], titles[number], places[number] = route.names, route_text(route), route.where
@@ -465,7 +467,7 @@ function M.build(app)
 
     return {
         app = app, main = main, live = live, builder = builder, names = names, limits = limits, titles = titles, places = places,
-        by_number = by_number,
+        by_number = by_number, groups = by_first,
         last = math.max(last, METHOD_WRONG),
     }
 end

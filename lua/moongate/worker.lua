@@ -18,7 +18,8 @@ local function fail(message, code)
     return code or NO_START
 end
 
-local function apply_settings(config)
+--- The settings of a config into the worker.
+function M.apply_settings(config)
     local C, worker = abi.C, abi.worker
     local settings = C.mg_settings(worker)
     for _, row in ipairs(abi.settings_rows()) do settings[row.field] = config.settings[row.field] end
@@ -91,7 +92,7 @@ function M.main(boot, options, _, sources)
     if unread then return fail(unread) end
     local evaluation = evaluate.command(options, given)
     if not evaluation.config then return fail(evaluation.problems:text()) end
-    apply_settings(evaluation.config)
+    M.apply_settings(evaluation.config)
     local opened = abi.C.mg_open(abi.worker)
     if opened < 0 then
         return fail(require("ffi").string(abi.border.text, abi.border.text_bytes), opened ~= ENOMEM and NO_RING or NO_START)

@@ -14,6 +14,7 @@
 
 #include "base/must.h"
 #include "gate/gate.h"
+#include "gate/trial.h"
 #include "http/inflate.h"
 #include "http/url.h"
 
@@ -291,6 +292,15 @@ EXPORT void mg_upstream_close(struct mg_worker *w, int32_t upstream)
     side_upstream_close(w, upstream);
 }
 
+EXPORT int32_t mg_upstream_server(struct mg_worker *w, int32_t upstream, uint32_t at)
+{
+    struct slice label = { "", 0 };
+    int index = side_upstream_server(w, upstream, at, &label, &w->border.result);
+    w->border.text = label.at;
+    w->border.text_bytes = label.bytes;
+    return index;
+}
+
 EXPORT int32_t mg_reply_proxy(struct mg_worker *w, uint32_t slot, int32_t upstream, const char *target, uint32_t bytes)
 {
     struct request *r = unanswered(w, slot);
@@ -328,6 +338,16 @@ EXPORT int32_t mg_routes_use(struct mg_worker *w, struct route_builder *b, const
 EXPORT void mg_route_name(struct mg_worker *w, uint32_t number, const char *text, uint32_t bytes)
 {
     worker_name_route(w, number, (struct slice){ text, bytes });
+}
+
+EXPORT int32_t mg_trial_begin(struct mg_worker *w, const char *head, uint32_t bytes)
+{
+    return trial_begin(w, head, bytes);
+}
+
+EXPORT void mg_trial_end(struct mg_worker *w, uint32_t slot)
+{
+    trial_end(w, slot);
 }
 
 EXPORT int32_t mg_rematch(struct mg_worker *w, uint32_t slot, uint32_t skip)

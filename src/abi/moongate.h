@@ -93,6 +93,9 @@ int32_t mg_reply_file(struct mg_worker *w, uint32_t slot, int32_t root, const ch
 /* An upstream from a list of servers "ADDRESS WEIGHT\n…": handle ≥ 0, or -errno with a sentence in border->text. */
 int32_t mg_upstream_open(struct mg_worker *w, const char *name, uint32_t name_bytes, const char *servers, uint32_t bytes);
 void mg_upstream_close(struct mg_worker *w, int32_t upstream);
+/* The server that would be asked `at` places after the next one (0: the next), without asking: its number as they were listed with their
+ * addresses, and its label in border->text; -ENOENT past the last. border->result: 1 when it stands aside after failures. */
+int32_t mg_upstream_server(struct mg_worker *w, int32_t upstream, uint32_t at);
 /* Forwards the request; `target` bytes 0: as it came. 0: taken over. -EBUSY: content was read from it already. A failure before the
  * response head comes as MG_EVENT_FAIL. */
 int32_t mg_reply_proxy(struct mg_worker *w, uint32_t slot, int32_t upstream, const char *target, uint32_t bytes);
@@ -111,6 +114,9 @@ int32_t mg_routes_use(struct mg_worker *w, struct route_builder *b, const double
 void mg_route_name(struct mg_worker *w, uint32_t number, const char *text, uint32_t bytes);
 /* The route after `skip` candidates, into the request itself (captures too). For predicates that said no. */
 int32_t mg_rematch(struct mg_worker *w, uint32_t slot, uint32_t skip);
+/* A request head that nobody sent, for `explain`: trial_begin() (gate/trial.h). */
+int32_t mg_trial_begin(struct mg_worker *w, const char *head, uint32_t bytes);
+void mg_trial_end(struct mg_worker *w, uint32_t slot);
 /* Compiles for questions, without a worker. */
 struct route_program *mg_program_new(const struct route_builder *b);
 void mg_program_free(struct route_program *p);

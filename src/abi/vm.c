@@ -102,6 +102,7 @@ static void push_options(lua_State *L, const struct vm_options *options)
     set_string(L, "name", options->name);
     set_list(L, "arguments", options->arguments, options->argument_count);
     set_list(L, "listen", options->listen, options->listen_count);
+    set_list(L, "fields", options->fields, options->field_count);
     lua_pushboolean(L, options->debug);
     lua_setfield(L, -2, "debug");
     lua_pushboolean(L, options->json);
@@ -200,8 +201,15 @@ int vm_command(const struct vm_options *options)
     lua_State *L = start(module, "run");
     if (!L)
         return 70;
+    struct mg_stats stats = { 0 };
+    struct worker_options without = { .control = -1, .access_log = -1, .error_log = STDERR_FILENO, .stats = &stats };
+    bool answers = strcmp(options->command, "explain") == 0 && options->file;
+    struct mg_worker *w = answers ? worker_new(&without) : NULL;
     push_options(L, options);
-    int code = finish(L, 1);
+    lua_pushlightuserdata(L, w);
+    int code = finish(L, 2);
+    if (w)
+        worker_free(w);
     lua_close(L);
     return code;
 }

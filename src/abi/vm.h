@@ -11,6 +11,8 @@ struct vm_options {
     int argument_count;
     const char *const *listen; /* --listen, replaces the config's */
     int listen_count;
+    const char *const *fields; /* --header of explain: "Name: value" */
+    int field_count;
     const char *workers;      /* --workers: "auto" or a number; NULL: the config's */
     const char *name;         /* --name; NULL: from the file */
     int debug, json, watch;
@@ -45,7 +47,8 @@ struct vm_worker_boot {
 int vm_plan(const struct vm_options *options, int out, int sources);
 /* Runs a worker until it ends. Exit code. */
 int vm_worker(const struct vm_worker_boot *boot);
-/* Runs lua/moongate/cli_<command>.lua (check, routes, explain). Exit code. */
+/* Runs lua/moongate/cli_<command>.lua (check, routes, explain). Exit code. A command that asks a file what it would do with a request gets
+ * a worker that listens nowhere. */
 int vm_command(const struct vm_options *options);
 /* Flavour and version of the LuaJIT built in, for `version`. */
 const char *vm_version(void);

@@ -191,7 +191,7 @@ void request_told(struct mg_worker *w, struct request *r, int32_t sent);
 int request_park(struct mg_worker *w, struct request *r); /* -ENOBUFS: what was lent is lost after this turn */
 void request_keep(struct mg_worker *w, struct request *r); /* the same; without memory it goes on without its head */
 void request_route(struct mg_worker *w, struct request *r, uint32_t skip);
-int request_path(struct request *r);
+int request_place(struct mg_worker *w, struct request *r, const char **ret_reason); /* 0, or a negated status to refuse it with */
 
 /* reply.c: answers */
 int reply_whole(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, const char *body, uint32_t bytes);
@@ -237,6 +237,7 @@ int side_root_open(struct mg_worker *w, struct slice folder);
 void side_root_close(struct mg_worker *w, int root);
 int side_upstream_open(struct mg_worker *w, struct slice name, struct slice servers);
 void side_upstream_close(struct mg_worker *w, int upstream);
+int side_upstream_server(struct mg_worker *w, int upstream, uint32_t at, struct slice *ret_label, int32_t *ret_aside);
 int side_reply_file(struct mg_worker *w, struct request *r, int root, struct slice path, uint16_t status, struct slice content_type);
 int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target);
 

@@ -98,21 +98,11 @@ static int32_t begin_request(struct mg_worker *w, struct client *client, struct 
         reply_refuse(w, r, 503, "the gateway is stopping");
         return -1;
     }
-    if (head->target_form == TARGET_AUTHORITY) {
-        reply_refuse(w, r, 501, "CONNECT is not served here");
-        return -1;
-    }
-    int error = head->target_form == TARGET_ASTERISK ? 0 : request_path(r);
+    const char *reason = "";
+    int error = request_place(w, r, &reason);
     if (error) {
-        reply_refuse(w, r, (uint32_t)-error, error == -400 ? "the path has a bad escape or climbs above the root" : "no memory for this request");
+        reply_refuse(w, r, (uint32_t)-error, reason);
         return -1;
-    }
-    if (head->target_form == TARGET_ASTERISK) {
-        r->pub.path = "*";
-        r->pub.path_bytes = 1;
-        r->pub.match = (struct route_match){ .route = MG_ROUTE_METHOD, .allow = UINT32_MAX };
-    } else {
-        request_route(w, r, 0);
     }
     if (!r->body.done)
         begin_content(w, client, r);

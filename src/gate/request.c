@@ -127,7 +127,7 @@ void request_keep(struct mg_worker *w, struct request *r)
 }
 
 /* The path as it is matched: as it came when it is plain, else normalised in the arena. 0 or a negated status. */
-int request_path(struct request *r)
+static int request_path(struct request *r)
 {
     const struct http_head *head = &r->pub.head;
     r->pub.path = r->pub.bytes + head->path.at;
@@ -147,6 +147,28 @@ int request_path(struct request *r)
         return bytes;
     r->pub.path = path;
     r->pub.path_bytes = (uint32_t)bytes;
+    return 0;
+}
+
+/* What its target asks for: no resource of ours, all of the server, or a path with its route. */
+int request_place(struct mg_worker *w, struct request *r, const char **ret_reason)
+{
+    if (r->pub.head.target_form == TARGET_AUTHORITY) {
+        *ret_reason = "CONNECT is not served here";
+        return -501;
+    }
+    if (r->pub.head.target_form == TARGET_ASTERISK) {
+        r->pub.path = "*";
+        r->pub.path_bytes = 1;
+        r->pub.match = (struct route_match){ .route = MG_ROUTE_METHOD, .allow = UINT32_MAX };
+        return 0;
+    }
+    int error = request_path(r);
+    if (error) {
+        *ret_reason = error == -400 ? "the path has a bad escape or climbs above the root" : "no memory for this request";
+        return error;
+    }
+    request_route(w, r, 0);
     return 0;
 }
 

@@ -22,6 +22,17 @@ void side_upstream_close(struct mg_worker *w, int upstream)
     proxy_upstream_close(w->side->proxy, upstream);
 }
 
+int side_upstream_server(struct mg_worker *w, int upstream, uint32_t at, struct slice *ret_label, int32_t *ret_aside)
+{
+    struct proxy_server_facts facts;
+    int index = proxy_server_next(w->side->proxy, upstream, at);
+    if (index < 0 || proxy_server_facts(w->side->proxy, upstream, (uint32_t)index, &facts) < 0)
+        return -ENOENT;
+    *ret_label = facts.label;
+    *ret_aside = facts.down_until_ms > net_now_ms(w->net);
+    return index;
+}
+
 /* ---- proxied requests ---- */
 
 /* Feeds request content to the exchange until it has enough or there is no more for now. */

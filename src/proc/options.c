@@ -125,12 +125,23 @@ static int take_name(struct parser *parser, const char *value)
     return GO_ON;
 }
 
+static int take_header(struct parser *parser, const char *value)
+{
+    struct vm_options *vm = &parser->options->vm;
+    if (*value == ':' || !strchr(value, ':'))
+        return wrong(parser, "--header: expected a field such as \"Host: example.org\", got \"%s\"", value);
+    if (vm->field_count == OPTIONS_FIELDS_MAX)
+        return wrong(parser, "--header: at most %d fields", OPTIONS_FIELDS_MAX);
+    parser->options->fields[vm->field_count++] = value;
+    return GO_ON;
+}
+
 static int take(struct parser *parser, enum option_id id, const char *value)
 {
     struct options *options = parser->options;
     bool repeated = parser->given & 1u << id;
     parser->given |= 1u << id;
-    if (repeated && id != OPTION_LISTEN && infos[id].argument)
+    if (repeated && id != OPTION_LISTEN && id != OPTION_HEADER && infos[id].argument)
         return wrong(parser, "--%s is given twice", infos[id].name);
     switch (id) {
     case OPTION_LISTEN:
@@ -148,6 +159,11 @@ static int take(struct parser *parser, enum option_id id, const char *value)
         return GO_ON;
     case OPTION_ROOT:
         options->root = value;
+        return GO_ON;
+    case OPTION_HEADER:
+        return take_header(parser, value);
+    case OPTION_FILE:
+        options->vm.file = value;
         return GO_ON;
     case OPTION_DEBUG:
         options->vm.debug = 1;
@@ -274,7 +290,8 @@ static int finish(struct parser *parser)
     }
     if (vm->argument_count < words_allowed[options->command].least)
         return wrong(parser, options->command == COMMAND_PROXY ? "expected an address to listen on and at least one upstream"
-                                                               : "which file? expected: moongate check FILE");
+                           : options->command == COMMAND_EXPLAIN ? "which request? expected: moongate explain METHOD URL, as in: explain GET /"
+                                                                 : "which file? expected: moongate check FILE");
     if (options->command == COMMAND_RUN || options->command == COMMAND_CHECK || options->command == COMMAND_ROUTES) {
         vm->file = vm->argument_count ? options->words[0] : "conf/moongate.lua";
         vm->argument_count = 0;
@@ -282,6 +299,7 @@ static int finish(struct parser *parser)
     vm->command = command_name(options->command);
     vm->arguments = options->words;
     vm->listen = options->listen;
+    vm->fields = options->fields;
     return GO_ON;
 }
 

@@ -19,7 +19,7 @@ enum exit_code {
 #undef EXIT
 };
 
-enum { OPTIONS_LISTEN_MAX = 32, OPTIONS_WORDS_MAX = 64, OPTIONS_WORKERS_MAX = 256, WAIT_FOR_PORT_MS = 30000 };
+enum { OPTIONS_LISTEN_MAX = 32, OPTIONS_WORDS_MAX = 64, OPTIONS_FIELDS_MAX = 64, OPTIONS_WORKERS_MAX = 256, WAIT_FOR_PORT_MS = 30000 };
 
 struct options {
     enum command command;
@@ -28,6 +28,7 @@ struct options {
     int64_t wait_for_port_ms;     /* -1: do not wait */
     const char *words[OPTIONS_WORDS_MAX + 1];
     const char *listen[OPTIONS_LISTEN_MAX];
+    const char *fields[OPTIONS_FIELDS_MAX];
     const char *host, *port, *root; /* serve's --addr, --port, --docs-root */
     char composed[300];           /* the address made of host and port */
 };

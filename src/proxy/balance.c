@@ -1,6 +1,8 @@
 /* Smooth weighted round robin: everybody earns his weight, the richest is picked and pays what all have earned. */
 #include "proxy/balance.h"
 
+#include <string.h>
+
 #include "base/must.h"
 
 static int is_tried(uint64_t tried, uint32_t index)
@@ -45,6 +47,18 @@ int balance_pick(struct balance *servers, uint32_t count, uint64_t tried, double
         servers[best].down_until_ms = now_ms + BALANCE_TRIAL_MS;
     }
     return best;
+}
+
+void balance_order(const struct balance *servers, uint32_t count, double now_ms, uint32_t *ret_order)
+{
+    struct balance copy[64];
+    uint64_t tried = 0;
+    must(count <= 64);
+    memcpy(copy, servers, count * sizeof *copy);
+    for (uint32_t i = 0; i < count; i++) {
+        ret_order[i] = (uint32_t)balance_pick(copy, count, tried, now_ms);
+        tried |= UINT64_C(1) << ret_order[i];
+    }
 }
 
 void balance_fail(struct balance *server, double now_ms)

@@ -22,6 +22,8 @@ struct balance {
 /* Index of the next server that is not in the bit set `tried`; -1: none is left. A server whose time aside is over is given to one
  * caller as a trial. When all are aside, the one that may come back first. `count` ≤ 64. */
 int balance_pick(struct balance *servers, uint32_t count, uint64_t tried, double now_ms);
+/* The order in which the next request would try the servers, without taking a turn: `count` indexes. */
+void balance_order(const struct balance *servers, uint32_t count, double now_ms, uint32_t *ret_order);
 /* Connecting failed. Failures while it is already aside are counted as one. */
 void balance_fail(struct balance *server, double now_ms);
 /* Connecting succeeded. */

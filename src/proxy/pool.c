@@ -401,6 +401,16 @@ int proxy_server_facts(const struct proxy *proxy, int handle, uint32_t index, st
     return 0;
 }
 
+int proxy_server_next(const struct proxy *proxy, int handle, uint32_t at)
+{
+    uint32_t order[PROXY_SERVERS_MAX];
+    const struct upstream *upstream = upstream_of(proxy, handle);
+    if (!upstream || at >= upstream->server_count)
+        return -ENOENT;
+    balance_order(upstream->balance, upstream->server_count, net_now_ms(proxy->net), order);
+    return (int)order[at];
+}
+
 void proxy_facts(const struct proxy *proxy, struct proxy_facts *ret_facts)
 {
     *ret_facts = proxy->facts;

@@ -48,6 +48,9 @@ struct proxy_server_facts {
 /* 0, or -ENOENT: no such upstream, or no server with that index. */
 int proxy_server_facts(const struct proxy *proxy, int upstream, uint32_t index, struct proxy_server_facts *ret_facts);
 
+/* Index of the server that the next request would be sent to (`at` 0), or that would be tried `at` failures later; -ENOENT. */
+int proxy_server_next(const struct proxy *proxy, int upstream, uint32_t at);
+
 struct proxy_facts {
     uint32_t exchanges, connections, idle, upstreams;
     uint64_t connects;       /* attempts to connect, in all */

@@ -1,0 +1,72 @@
+--- `moongate explain METHOD URL [-H FIELD]… [--file FILE | --name NAME] [--json]`: which route a request takes, and why. Of a file, the answer
+--- is made here, in a worker that listens nowhere; of a running instance it comes from one of its workers. Exit code 0, or 1 with problems.
+local json = require "moongate.json"
+
+local M = {}
+
+--- The words of the command line as a question.
+---@param options { arguments: string[], fields?: string[] }
+---@return moongate.Question
+function M.question(options)
+    local fields = {}
+    for at, text in ipairs(options.fields or {}) do
+        local name, value = text:match("^([^:]*):%s*(.-)%s*$")
+        fields[at] = { name, value }
+    end
+    return { method = options.arguments[1], target = options.arguments[2], fields = fields }
+end
+
+--- Prints an answer.
+---@param answer table of explain.answer
+---@return integer exit_code
+function M.show(answer, options, out)
+    if answer.problem then
+        io.stderr:write("moongate: explain: ", answer.problem, "\n")
+        return 1
+    end
+    local text = options.json and json.encode(answer) .. "\n" or require("moongate.explain_text").text(answer)
+    local stream = out or io.stdout
+    stream:write(text)
+    return 0
+end
+
+local function fail(message)
+    io.stderr:write("moongate: ", message, "\n")
+    return 1
+end
+
+--- The file's generation in a worker of our own.
+local function explain_file(options, boot)
+    local abi = require "moongate.abi"
+    abi.attach(boot)
+    local evaluation = require("moongate.evaluate").command(options)
+    if not evaluation.config then
+        io.stderr:write(evaluation.problems:text())
+        return 1
+    end
+    local chain, await, loop = require "moongate.chain", require "moongate.await", require "moongate.loop"
+    require("moongate.worker").apply_settings(evaluation.config)
+    if abi.C.mg_open(abi.worker) < 0 then return fail(require("ffi").string(abi.border.text, abi.border.text_bytes)) end
+    evaluation.apps.folder = require("moongate.paths").folder_of(evaluation.files[1] or "")
+    local generation, message = chain.build(evaluation.apps)
+    if generation then
+        local ok, why = chain.use(generation)
+        if not ok then generation, message = nil, why end
+    end
+    if not generation then return fail(message) end
+    local code
+    loop.run_until(await.spawn(function()
+        local answer = require("moongate.explain").answer(generation, M.question(options))
+        code = M.show(answer, options)
+    end))
+    return code or fail("explain: a predicate failed")
+end
+
+---@param options table as the command line said them
+---@param boot userdata a worker, when a file is asked
+---@return integer exit_code
+function M.run(options, boot)
+    return explain_file(options, boot)
+end
+
+return M

@@ -1,0 +1,289 @@
+--- What would become of a request, and why: the route that wins and those that lose, predicates, captures, filters, the handler, its limits,
+--- the upstream and whose turn it is there. The request is parsed and routed by the gate itself (gate/trial.h), so this never says
+--- anything else than what would happen; only predicates are run, nothing that answers.
+local ffi = require "ffi"
+local abi = require "moongate.abi"
+local caller = require "moongate.caller"
+local chain = require "moongate.chain"
+local descriptor = require "moongate.descriptor"
+local handles = require "moongate.handles"
+local pattern = require "moongate.pattern"
+local request = require "moongate.request"
+local schema = require "moongate.schema"
+
+local M = {}
+
+local C = abi.C
+local NOT_FOUND, METHOD_WRONG = C.MG_ROUTE_NOT_FOUND, C.MG_ROUTE_METHOD
+local LOSERS_MAX = 20
+
+---@class moongate.Question
+---@field method string
+---@field target string "/path?query" or "http://host/path"
+---@field fields? { [1]: string, [2]: string }[] names and values of field lines
+
+--- ---- the request ----
+
+local function has_field(fields, name)
+    for _, field in ipairs(fields or {}) do
+        if field[1]:lower() == name then return true end
+    end
+    return false
+end
+
+--- The head as a client would send it. Host is that of the target's URL, or of the fields, or "localhost".
+---@param question moongate.Question
+---@return string? head
+---@return string? message what is wrong with the question
+function M.head(question)
+    local host, target = question.target:match("^https?://([^/?#]*)(.*)$")
+    target = target or question.target
+    if target == "" or target:byte() == 63 then target = "/" .. target end
+    target = target:gsub("#.*$", "") -- no client sends it
+    local lines = { ("%s %s HTTP/1.1\r\n"):format(question.method, target) }
+    if not has_field(question.fields, "host") then lines[2] = ("Host: %s\r\n"):format(host or "localhost") end
+    for _, field in ipairs(question.fields or {}) do
+        if (field[1] .. field[2]):find("[\r\n]") then return nil, "a field has no line ends" end
+        lines[#lines + 1] = ("%s: %s\r\n"):format(field[1], field[2])
+    end
+    return table.concat(lines) .. "\r\n"
+end
+
+local function label(route)
+    return ("%s %s%s"):format(route.methods and table.concat(route.methods, ",") or "*", route.host or "", route.pattern)
+end
+
+--- ---- the choice ----
+
+--- As the dispatcher chooses: candidates by precedence, the routes of each in the order written, the first whose predicate says yes.
+local function choose(generation, slot, req, predicates)
+    local p, skip = req._p, 0
+    while true do
+        local number = p.match.route
+        local group = generation.groups[number]
+        if number == NOT_FOUND or number == METHOD_WRONG or not group then return nil end
+        for at, route in ipairs(group) do
+            p.match.route = group.numbers[at]
+            if not route.when then return route end
+            local ok, said = pcall(route.when, req)
+            local predicate = { route = label(route), where = route.where, of = route }
+            predicates[#predicates + 1] = predicate
+            if not ok then
+                predicate.problem = tostring(said)
+                return nil, predicate.problem
+            end
+            predicate.said = said ~= nil and said ~= false
+            if said then return route end
+        end
+        skip = skip + 1
+        C.mg_rematch(abi.worker, slot, skip)
+    end
+end
+
+--- ---- those that lose ----
+
+--- Does a route's path fit, whatever its host and method?
+local function fits_path(route, p)
+    local message, other = ffi.new("char[512]"), ffi.new("int32_t[1]")
+    local builder = C.mg_routes_new()
+    C.mg_routes_add(builder, "", 0, route.pattern, #route.pattern, 2 ^ 32 - 1, 0, message, 512, other)
+    local program, match = C.mg_program_new(builder), ffi.new("struct route_match")
+    C.mg_routes_free(builder)
+    C.mg_program_match(program, "", 0, C.METHOD_GET, p.path, p.path_bytes, 0, match)
+    C.mg_program_free(program)
+    return match.route == 0
+end
+
+local function segments(text)
+    local list = {}
+    for segment in text:gmatch("/([^/]*)") do list[#list + 1] = segment end
+    return list
+end
+
+local function rank(segment)
+    local first = segment and segment:byte()
+    return first == 42 and 3 or first == 58 and 2 or 1 -- "*", ":"
+end
+
+--- Most routes differ in their first segment: that is seen without asking the router.
+local function may_fit(route, first)
+    local own = route.pattern:match("^/([^/]*)")
+    return own == nil or rank(own) > 1 or own == first or own:find("[^%w%-_.~]") ~= nil or first:find("%", 1, true) ~= nil
+end
+
+local function takes_method(route, method)
+    if not route.methods then return true end
+    for _, name in ipairs(route.methods) do
+        if name == method or (name == "GET" and method == "HEAD") then return true end
+    end
+    return false
+end
+
+--- Where two patterns that fit the same path part: the later is less specific there.
+local function less_specific(loser, winner)
+    local a, b = segments(loser.pattern), segments(winner.pattern)
+    for at = 1, math.max(#a, #b) do
+        if rank(a[at]) ~= rank(b[at]) then return ("%q is less specific than %q"):format(a[at] or "", b[at] or "") end
+    end
+    return nil
+end
+
+local function why_not(route, winner, context)
+    if not pattern.host_within(context.host, route.host) then return "is for host " .. route.host end
+    if not takes_method(route, context.method) then return "is for " .. table.concat(route.methods, ", ") end
+    if context.said[route] == false then return "its `when` said no" end
+    if not winner then return "its `when` was not reached" end
+    if winner.host ~= route.host and pattern.host_within(winner.host, route.host) then
+        return ("is for %s; a route of %s comes first"):format(route.host or "any host", winner.host)
+    end
+    local specific = less_specific(route, winner)
+    if specific then return specific end
+    if winner.methods and not route.methods then return "is for any method; one that names the method comes first" end
+    return "stands after it at the same path"
+end
+
+local function losers_of(app, winner, context, p)
+    local list, others = {}, 0
+    local first = ffi.string(p.path, p.path_bytes):match("^/([^/]*)") or ""
+    for _, route in ipairs(app.routes) do
+        if route ~= winner then
+            if may_fit(route, first) and fits_path(route, p) then
+                if #list < LOSERS_MAX then
+                    list[#list + 1] = { route = label(route), where = route.where, why = why_not(route, winner, context) }
+                else
+                    others = others + 1
+                end
+            else
+                others = others + 1
+            end
+        end
+    end
+    return list, others
+end
+
+--- What a path that nothing fits was probably meant to be.
+local function near_routes(app, path)
+    local patterns, by_pattern = {}, {}
+    for _, route in ipairs(app.routes) do
+        if not by_pattern[route.pattern] then patterns[#patterns + 1] = route.pattern end
+        by_pattern[route.pattern] = by_pattern[route.pattern] or route
+    end
+    local other = path:sub(-1) == "/" and #path > 1 and path:sub(1, -2) or path .. "/"
+    local near = by_pattern[other] and other or schema.nearest(path, patterns)
+    local route = near and by_pattern[near]
+    return route and { route = label(route), where = route.where } or nil
+end
+
+--- ---- what the winner does ----
+
+local function upstream_of(upstream)
+    local handle, message = handles.upstream(upstream)
+    if not handle then return { name = upstream.name, problem = message } end
+    local servers = {}
+    while #servers < 64 do
+        if C.mg_upstream_server(abi.worker, handle, #servers) < 0 then break end
+        servers[#servers + 1] = { address = ffi.string(abi.border.text, abi.border.text_bytes), aside = abi.border.result == 1 }
+    end
+    return { name = upstream.name, balance = upstream.balance, servers = servers }
+end
+
+local function handler_of(route)
+    local handler = route.handler
+    if not descriptor.is(handler) then return { kind = "function", where = caller.definition(handler) } end
+    return { kind = handler.kind, text = descriptor.describe(handler), where = route.where }
+end
+
+local function limits_of(route)
+    local limits = { body = C.mg_settings(abi.worker).body_bytes }
+    for key, value in pairs(route.options or {}) do
+        if type(value) == "number" or type(value) == "string" then limits[key] = value end
+    end
+    limits.name = nil
+    return limits
+end
+
+local function captures_of(generation, req)
+    local list, params = {}, req.params
+    for at, name in ipairs(generation.names[req._p.match.route] or {}) do list[at] = { name = name, value = params[name] } end
+    return list
+end
+
+local function filters_of(app, route, req)
+    local list = {}
+    for at, filter in ipairs(chain.filters_of(app, route)) do
+        list[at] = { where = filter.where, pattern = filter.pattern, host = filter.host, runs = not filter.test or filter.test(req) }
+    end
+    return list
+end
+
+local KEYS = { [404] = "not-found", [405] = "method-not-allowed" }
+
+local function error_handler(app, status)
+    local handlers = app.error_handlers
+    local handler = handlers[KEYS[status]] or handlers[status] or handlers["*"]
+    return handler and handler.where or nil
+end
+
+local function allowed(p)
+    local names = {}
+    for number = 0, 31 do
+        if bit.band(p.match.allow, bit.lshift(1, number)) ~= 0 and request.METHODS[number] then names[#names + 1] = request.METHODS[number] end
+    end
+    names[#names + 1] = bit.band(p.match.allow, bit.lshift(1, tonumber(C.METHOD_OPTIONS))) == 0 and "OPTIONS" or nil
+    return table.concat(names, ", ")
+end
+
+--- ---- the whole ----
+
+local function explain_routed(generation, slot, answer)
+    local app, req, predicates = generation.app, request.objects[slot], {}
+    local p = req._p
+    answer.request = { method = req.method, host = req.host, path = req.path, target = req.target }
+    local winner, problem = choose(generation, slot, req, predicates)
+    local context = { host = req.host, method = req.method, said = {} }
+    for _, predicate in ipairs(predicates) do
+        context.said[predicate.of], predicate.of = predicate.said, nil
+    end
+    answer.predicates = predicates
+    if problem then
+        answer.status, answer.why = 500, problem
+    elseif winner then
+        answer.route = { route = label(winner), pattern = winner.pattern, host = winner.host, methods = winner.methods, where = winner.where,
+            name = winner.options and winner.options.name }
+        answer.captures, answer.handler, answer.limits = captures_of(generation, req), handler_of(winner), limits_of(winner)
+        if descriptor.is(winner.handler) and winner.handler.kind == "proxy" then answer.upstream = upstream_of(winner.handler.upstream) end
+        if (req.content_length or 0) > answer.limits.body then answer.status, answer.why = 413, "the content is longer than this resource takes" end
+    elseif p.match.route == METHOD_WRONG then
+        answer.allow = allowed(p)
+        answer.status = req.method == "OPTIONS" and 204 or 405
+        answer.why = answer.status == 204 and "OPTIONS is answered by the gateway" or "no route at this path takes " .. req.method
+    else
+        answer.status, answer.why = 404, "no route fits"
+        answer.near = near_routes(app, req.path)
+    end
+    if answer.status and answer.status >= 400 then answer.error_handler = error_handler(app, answer.status) end
+    answer.filters = filters_of(app, winner, req)
+    answer.losers, answer.others = losers_of(app, winner, context, p)
+    request.reset(req)
+end
+
+--- Explains one request. Call it in a task: predicates may wait.
+---@param generation table in service in this worker
+---@param question moongate.Question
+---@return table answer { request?, route?, captures?, filters?, handler?, limits?, upstream?, status?, why?, losers, others, … }
+function M.answer(generation, question)
+    local answer = { method = question.method, target = question.target }
+    local head, message = M.head(question)
+    if not head then return { problem = message } end
+    local slot = C.mg_trial_begin(abi.worker, head, #head)
+    if slot < 0 then
+        answer.status, answer.why, answer.refused = -slot, ffi.string(abi.border.text, abi.border.text_bytes), true
+        return answer
+    end
+    local ok, failure = pcall(explain_routed, generation, slot, answer)
+    C.mg_trial_end(abi.worker, slot)
+    if not ok then error(failure, 0) end
+    return answer
+end
+
+return M
