@@ -239,6 +239,7 @@ int side_upstream_open(struct mg_worker *w, struct slice name, struct slice serv
 void side_upstream_close(struct mg_worker *w, int upstream);
 int side_upstream_server(struct mg_worker *w, int upstream, uint32_t at, struct slice *ret_label, int32_t *ret_aside);
 int side_reply_file(struct mg_worker *w, struct request *r, int root, struct slice path, uint16_t status, struct slice content_type);
-int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target);
+/* `content`: what Lua has read of it, all; at NULL: nothing. */
+int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target, struct slice content);
 
 #include "gate/gate.inl.h"

@@ -64,14 +64,22 @@ void side_content_arrived(struct mg_worker *w, struct request *r)
     feed(w, r);
 }
 
-int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target)
+/* The content that Lua has read, sent at once: as long as its own limit allows. */
+static void send_read(struct mg_worker *w, struct request *r, struct slice content)
+{
+    r->fed = true;
+    proxy_send(w->side->proxy, r->exchange, content.at, content.bytes, 1); /* what goes wrong comes as an event */
+}
+
+int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target, struct slice content)
 {
     char client[64];
     int client_bytes = request_remote(w, r, false, client, sizeof client);
     if (r->pub.conn == NONE)
         return -EPIPE;
-    if (r->body.content > 0) {
-        worker_logf(w, MG_LOG_ERROR, "proxy: the request's content was read before: it cannot be forwarded any more");
+    bool was_read = content.at && r->body.done && r->body.kind != BODY_NONE;
+    if (r->body.content > 0 && !was_read) {
+        worker_logf(w, MG_LOG_ERROR, "proxy: the request's content was read in pieces before: it cannot be forwarded any more");
         return -EBUSY;
     }
     if (r->pub.head.bytes == 0) /* there was no memory to keep it */
@@ -83,8 +91,8 @@ int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struc
         .path = { r->pub.path, r->pub.path_bytes },
         .client = { client, (uint32_t)client_bytes },
         .scheme = { "http", 4 },
-        .body_kind = r->body.kind,
-        .length = r->body.kind == BODY_LENGTH ? (uint64_t)r->pub.head.content_length : 0,
+        .body_kind = was_read ? BODY_LENGTH : r->body.kind,
+        .length = was_read ? content.bytes : r->body.kind == BODY_LENGTH ? (uint64_t)r->pub.head.content_length : 0,
     };
     int error = proxy_begin(w->side->proxy, upstream, &request, r->pub.slot, &r->exchange);
     if (error) {
@@ -93,7 +101,10 @@ int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struc
     }
     r->fed = r->body.kind == BODY_NONE;
     request_keep(w, r);
-    feed(w, r);
+    if (was_read)
+        send_read(w, r, content);
+    else
+        feed(w, r);
     return 0;
 }
 
