@@ -1,6 +1,7 @@
 --- Waiting: the only module that yields. A task is a coroutine that the root scheduler (loop.lua) resumes: a dispatcher that is in the
 --- middle of a request, or one that was spawned. A wait has a token; whoever ends the wait names it. A token that comes late misses.
 local abi = require "moongate.abi"
+local programs = require "moongate.programs"
 
 local M = {}
 
@@ -43,6 +44,10 @@ M.live = { busy = 0 }
 ---@field value? any
 ---@field traceback? string
 ---@field cancelled boolean
+---@field owner? moongate.Living the generation whose code it runs
+---@field of_slot? integer the request that it was begun for, and
+---@field of_turn? integer the generation of its slot
+---@field steady? boolean it is not cancelled with its generation
 
 --- A task around a coroutine. `kind` "dispatcher" or "task".
 function M.adopt(co, kind)
@@ -59,6 +64,7 @@ end
 
 --- The task has ended: its index may be used again, with later epochs.
 function M.forget(task)
+    if task.owner then task.owner.tasks[task] = nil end
     tasks[task.index] = task.epoch
     free[#free + 1] = task.index
 end
@@ -181,13 +187,29 @@ function M.recycle(co)
     if #idle_coroutines < 256 then idle_coroutines[#idle_coroutines + 1] = co end
 end
 
---- Runs fn(a, b, c) in a task of its own, beginning later in this turn.
+--- A task belongs to the generation, and to the request, of whoever begins it.
+local function inherit(task)
+    local maker = current
+    if maker and maker.kind == "task" then
+        task.owner, task.of_slot, task.of_turn = maker.owner, maker.of_slot, maker.of_turn
+    elseif abi.border and abi.border.current >= 0 then
+        local p = C.mg_request(abi.worker, abi.border.current)
+        task.owner, task.of_slot, task.of_turn = programs.alive[p.program], p.slot, p.generation
+    else
+        task.owner = programs.loading
+    end
+end
+
+--- Runs fn(a, b, c) in a task of its own, beginning later in this turn. `owner`: the generation that it belongs to, false: none; nil: that
+--- of the task or request which calls.
 ---@return moongate.Task
-function M.spawn(fn, a, b, c)
+function M.spawn(fn, a, b, c, owner)
     local co = idle_coroutines[#idle_coroutines]
     if co then idle_coroutines[#idle_coroutines] = nil else co = create(work) end
     local task = M.adopt(co, "task")
     task.fn, task.a, task.b, task.c = fn, a, b, c
+    if owner == nil then inherit(task) else task.owner = owner end
+    if task.owner then task.owner.tasks[task] = true end
     push(task)
     return task
 end
@@ -216,6 +238,32 @@ function M.cancel(task)
         task.epoch = task.epoch + 1
         push(task)
     end
+end
+
+local ENDED = 4 -- MG_REQ_ENDED
+
+--- Is the request that a task was begun for in the middle of its answer?
+---@param task moongate.Task
+local function is_of_request(task)
+    if not task.of_slot then return false end
+    local p = C.mg_request(abi.worker, task.of_slot)
+    return p.generation == task.of_turn and p.flags % (2 * ENDED) < ENDED
+end
+
+--- Asks the tasks of a generation to end. `all` false: but for those of requests that are being answered.
+---@param generation moongate.Living
+---@param all boolean
+function M.cancel_all(generation, all)
+    for task in pairs(generation.tasks) do
+        if not task.steady and (all or not is_of_request(task)) then M.cancel(task) end
+    end
+end
+
+--- Lets everything else run, and goes on in a later turn.
+function M.breathe()
+    local token = M.token()
+    if C.mg_timer(abi.worker, 0, token) < 0 then return end
+    M.wait()
 end
 
 --- How many tasks there are, and how many of them wait to be resumed.

@@ -109,15 +109,15 @@ local function fold(groups)
 end
 
 --- The longest body that a group takes, -1: the default. Routes of one group with different limits are told apart when they are chosen.
-local function limit_of(group)
-    local default, most, same = C.mg_settings(abi.worker).body_bytes, 0, true
+local function limit_of(group, default)
+    local most, same = 0, true
     local first = group[1].options and group[1].options.body
     for _, route in ipairs(group) do
         local own = route.options and route.options.body
         same = same and own == first
         most = math.max(most, own or default)
     end
-    group.own_limits = not same
+    group.own_limits, group.default_limit = not same, default
     return same and (first or -1) or most
 end
 
@@ -244,7 +244,7 @@ end
 --- A route of a group whose routes have limits of their own.
 local function emit_limited(source, depth, app, group, route)
     if not group.own_limits then return emit_route(source, depth, app, route) end
-    local limit = route.options and route.options.body or C.mg_settings(abi.worker).body_bytes
+    local limit = route.options and route.options.body or group.default_limit
     source:add(depth, "if C.mg_body_limit(w, slot, %.0f) < 0 then", limit)
     source:add(depth + 1, "answer(app, req, v[%d])", source:value(response.failure(413, nil, "the content is longer than this resource takes")))
     source:add(depth, "else")
@@ -419,39 +419,15 @@ local function open_upstreams(app)
     for _, route in ipairs(app.routes) do
         local handler = route.handler
         if descriptor.is(handler) and handler.kind == "proxy" then
-            local handle, message = handles.upstream(handler.upstream)
+            local handle, message = handles.upstream(app.held, handler.upstream)
             if not handle then return nil, ("%s: %s"):format(route.where, message) end
         end
     end
     return true
 end
 
---- Builds all that a generation needs, without putting it into service.
----@param app table one validated app value
----@return table? generation
----@return string? message
-function M.build(app)
-    local groups, last = fold(group_routes(app.routes))
-    local names, limits, titles, places, by_number, by_first = {}, {}, {}, {}, {}, {}
-    for _, group in ipairs(groups) do
-        limits[group.number] = limit_of(group)
-        by_first[group.number] = group
-        for at, route in ipairs(group) do
-            local number = group.numbers[at]
-            names[number], titles[number], places[number] = route.names, route_text(route), route.where
-            by_number[number] = route
-        end
-    end
-    local builder = C.mg_routes_new()
-    local ok, message = register(builder, groups)
-    if not ok then
-        C.mg_routes_free(builder)
-        return nil, message
-    end
-    local missing, wrong = built_in_groups()
-    groups[#groups + 1], groups[#groups + 2] = missing, wrong
-    table.sort(groups, function(a, b) return a.number < b.number end)
-
+--- The dispatcher of an app's groups of routes.
+local function make_runner(app, groups)
     local predicates = has_predicates(groups)
     local source = setmetatable({ values = {}, leaves_each = predicates and LEAVES_WITH_PREDICATES or LEAVES_PER_FUNCTION }, Source)
     local parts
@@ -464,41 +440,69 @@ function M.build(app)
     local chunk = assert(loadstring(HEAD .. table.concat(source), "=moongate.dispatcher"))
     local main = chunk(C, abi.worker, request.objects, live, await.raw_yield, loop.ASIDE, response.answer, request.reset, app, source.values, {},
         abi.border)
-
-    return {
-        app = app, main = main, live = live, builder = builder, names = names, limits = limits, titles = titles, places = places,
-        by_number = by_number, groups = by_first,
-        last = math.max(last, METHOD_WRONG),
-    }
+    return { main = main, live = live }
 end
 
---- Puts a generation into service in this worker. true; or nil and what prevents it.
-function M.use(generation)
-    local ok, message = open_upstreams(generation.app)
+--- The routes of a generation for C: nil and a message when there is no memory for them, or one is not well-formed.
+local function make_routes(generation, groups, limits, last)
+    local builder = C.mg_routes_new()
+    local ok, message = register(builder, groups)
+    local count = last + 1
+    local bytes = ffi.new("double[?]", count)
+    for number = 0, last do bytes[number] = limits[number] or -1 end
+    local routes = ok and C.mg_routes_make(builder, bytes, count, generation.program)
+    C.mg_routes_free(builder)
     if not ok then return nil, message end
-    local count = generation.last + 1
-    local limits = ffi.new("double[?]", count)
-    for number = 0, count - 1 do limits[number] = generation.limits[number] or -1 end
-    if C.mg_routes_use(abi.worker, generation.builder, limits, count) < 0 then return nil, "not enough memory for the routes" end
-    C.mg_routes_free(generation.builder)
-    generation.builder = nil
-    for number, name in pairs(generation.titles) do C.mg_route_name(abi.worker, number, name, #name) end
-    request.route_names, request.route_places = generation.names, generation.places
-    request.extensions = generation.app.extensions
-    loop.use(generation)
+    if routes == nil then return nil, "not enough memory for the routes" end
+    for number, name in pairs(generation.titles) do C.mg_routes_name(routes, number, name, #name) end
+    return routes
+end
+
+--- Builds all that a generation needs to serve, without putting it into service: its routes for C, its dispatcher, its upstreams.
+---@param generation moongate.Living with its app, its config and its program
+---@return true? built
+---@return string? message
+function M.build(generation)
+    local app = generation.app
+    local groups, last = fold(group_routes(app.routes))
+    local names, limits, titles, places, by_number, by_first = {}, {}, {}, {}, {}, {}
+    for _, group in ipairs(groups) do
+        limits[group.number] = limit_of(group, generation.config.settings.body_bytes)
+        by_first[group.number] = group
+        for at, route in ipairs(group) do
+            local number = group.numbers[at]
+            names[number], titles[number], places[number] = route.names, route_text(route), route.where
+            by_number[number] = route
+        end
+    end
+    generation.names, generation.titles, generation.places, generation.by_number = names, titles, places, by_number
+    local ok, message = open_upstreams(app)
+    if not ok then return nil, message end
+    generation.routes, message = make_routes(generation, groups, limits, math.max(last, METHOD_WRONG))
+    if not generation.routes then return nil, message end
+    groups[#groups + 1], groups[#groups + 2] = built_in_groups()
+    table.sort(groups, function(a, b) return a.number < b.number end)
+    generation.groups, generation.leaves, generation.runner = by_first, groups, make_runner(app, groups)
     return true
 end
 
---- Moves a route of the generation in service behind a coroutine (isolate.lua): the same routes with a dispatcher made anew. The generation that
---- takes over; nil when there is nothing to move.
----@return table? generation
+--- Puts a generation into service in this worker. Nothing of it can fail.
+---@param generation moongate.Living
+function M.use(generation)
+    C.mg_routes_use(abi.worker, generation.routes)
+    loop.use(generation.runner)
+end
+
+--- Moves a route of the generation that serves behind a coroutine (isolate.lua): the same routes with a dispatcher made anew.
+---@param generation moongate.Living
+---@return boolean moved
 function M.isolate(generation, number)
     local route = generation.by_number[number]
-    if not route or route.isolated then return nil end
+    if not route or route.isolated or generation.state ~= "serving" then return false end
     route.isolated = true
-    local again = M.build(generation.app)
-    if again and M.use(again) then return again end
-    return nil
+    generation.runner = make_runner(generation.app, generation.leaves)
+    loop.use(generation.runner)
+    return true
 end
 
 return M

@@ -39,24 +39,18 @@ end
 local function explain_file(options, boot)
     local abi = require "moongate.abi"
     abi.attach(boot)
-    local evaluation = require("moongate.evaluate").command(options)
-    if not evaluation.config then
-        io.stderr:write(evaluation.problems:text())
+    local generation, await, loop = require "moongate.generation", require "moongate.await", require "moongate.loop"
+    generation.begin(options)
+    local first, message = generation.first(1, -1)
+    if not first then
+        if message:sub(-1) ~= "\n" then return fail(message) end
+        io.stderr:write(message) -- problems, as they are
         return 1
     end
-    local chain, await, loop = require "moongate.chain", require "moongate.await", require "moongate.loop"
-    require("moongate.worker").apply_settings(evaluation.config)
-    if abi.C.mg_open(abi.worker) < 0 then return fail(require("ffi").string(abi.border.text, abi.border.text_bytes)) end
-    evaluation.apps.folder = require("moongate.paths").folder_of(evaluation.files[1] or "")
-    local generation, message = chain.build(evaluation.apps)
-    if generation then
-        local ok, why = chain.use(generation)
-        if not ok then generation, message = nil, why end
-    end
-    if not generation then return fail(message) end
+    generation.use(first)
     local code
     loop.run_until(await.spawn(function()
-        local answer = require("moongate.explain").answer(generation, M.question(options))
+        local answer = require("moongate.explain").answer(first, M.question(options))
         code = M.show(answer, options)
     end))
     return code or fail("explain: a predicate failed")

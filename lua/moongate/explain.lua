@@ -176,8 +176,8 @@ end
 
 --- ---- what the winner does ----
 
-local function upstream_of(upstream)
-    local handle, message = handles.upstream(upstream)
+local function upstream_of(app, upstream)
+    local handle, message = handles.upstream(app.held, upstream)
     if not handle then return { name = upstream.name, problem = message } end
     local servers = {}
     while #servers < 64 do
@@ -251,7 +251,7 @@ local function explain_routed(generation, slot, answer)
         answer.route = { route = label(winner), pattern = winner.pattern, host = winner.host, methods = winner.methods, where = winner.where,
             name = winner.options and winner.options.name }
         answer.captures, answer.handler, answer.limits = captures_of(generation, req), handler_of(winner), limits_of(winner)
-        if descriptor.is(winner.handler) and winner.handler.kind == "proxy" then answer.upstream = upstream_of(winner.handler.upstream) end
+        if descriptor.is(winner.handler) and winner.handler.kind == "proxy" then answer.upstream = upstream_of(app, winner.handler.upstream) end
         if (req.content_length or 0) > answer.limits.body then answer.status, answer.why = 413, "the content is longer than this resource takes" end
     elseif p.match.route == METHOD_WRONG then
         answer.allow = allowed(p)
@@ -268,7 +268,7 @@ local function explain_routed(generation, slot, answer)
 end
 
 --- Explains one request. Call it in a task: predicates may wait.
----@param generation table in service in this worker
+---@param generation moongate.Living in service in this worker
 ---@param question moongate.Question
 ---@return table answer { request?, route?, captures?, filters?, handler?, limits?, upstream?, status?, why?, losers, others, … }
 function M.answer(generation, question)

@@ -4,6 +4,7 @@
 local abi = require "moongate.abi"
 local await = require "moongate.await"
 local loop = require "moongate.loop"
+local alive = require("moongate.programs").alive
 
 local M = {}
 
@@ -62,14 +63,25 @@ local function reason(code, detail)
     return (text:gsub("%%[sd]", tostring(detail)))
 end
 
-local move, name, log -- what watch() was told
-local counts, moved = {}, {}
+local move, log -- what watch() was told
 
-local function explain_move(number, where, code, detail)
-    local ok, done = pcall(move, number)
+local function explain_move(generation, number, where, code, detail)
+    local ok, done = pcall(move, generation, number)
     if not ok or not done then return end
-    log(("route %s cannot be compiled at %s (%s): it runs behind a coroutine, which costs it a little"):format(name(number), where,
-        reason(code, detail)))
+    log(("route %s (%s) cannot be compiled at %s (%s): it runs behind a coroutine, which costs it a little"):format(
+        generation.titles[number], generation.places[number], where, reason(code, detail)))
+end
+
+--- A trace was given up in a script's code while a request ran: counted for its route, in the generation that it was matched in.
+local function count_abort(slot, place, code, detail)
+    local p = abi.C.mg_request(abi.worker, slot)
+    local generation, number = alive[p.program], p.match.route
+    if not generation or not generation.by_number[number] then return end
+    local aborts = generation.aborts
+    aborts[number] = (aborts[number] or 0) + 1
+    if aborts[number] ~= ABORTS_MAX then return end
+    local where = ("%s:%d"):format(place.source:sub(2), place.currentline)
+    loop.run_job(function() explain_move(generation, number, where, code, detail) end, -1)
 end
 
 --- Asks LuaJIT to tell when it gives up a trace. It knows one listener only: a script that attaches one of its own (jit.v, a profiler) is
@@ -82,21 +94,15 @@ function M.attach()
         if border.current < 0 then return end
         local place = info(fn, pc)
         if not place.source or place.source:sub(1, 1) ~= "@" then return end -- not a script's code
-        local number = abi.C.mg_request(abi.worker, border.current).match.route
-        counts[number] = (counts[number] or 0) + 1
-        if counts[number] < ABORTS_MAX or moved[number] then return end
-        moved[number] = true
-        local where = ("%s:%d"):format(place.source:sub(2), place.currentline)
-        loop.run_job(function() explain_move(number, where, code, detail) end, -1)
+        count_abort(border.current, place, code, detail)
     end, "trace")
 end
 
---- Begins to watch. `mover(route_number)` rebuilds the dispatcher with that route isolated; `namer(route_number)` is for the log.
----@param mover fun(number: integer): boolean
----@param namer fun(number: integer): string
+--- Begins to watch. `mover(generation, route_number)` makes the dispatcher anew with that route isolated.
+---@param mover fun(generation: moongate.Living, number: integer): boolean
 ---@param logger fun(text: string)
-function M.watch(mover, namer, logger)
-    move, name, log = mover, namer, logger
+function M.watch(mover, logger)
+    move, log = mover, logger
 end
 
 return M

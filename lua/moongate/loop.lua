@@ -15,7 +15,7 @@ M.ASIDE = setmetatable({}, { __tostring = function() return "moongate.aside" end
 local ASIDE, WAIT, DONE = M.ASIDE, await.WAIT, await.DONE
 
 local idle = {}       -- dispatchers that stepped aside
-local generation      -- { main = function(job), live = {busy=}, … }: what dispatchers run
+local runner          -- { main = function(job), live = {busy=} }: what dispatchers run
 local on_error        -- function(slot, err, stack): answers a request whose handler raised
 local on_task_error   -- function(task, err, traceback)
 local on_event = {}   -- by enum mg_event_kind
@@ -27,12 +27,14 @@ function M.shown(value)
     return ok and text or "a value that cannot be shown"
 end
 
---- Puts a generation into service. Dispatchers of the one before finish what they are doing and go.
+--- Puts the dispatcher of a generation into service. Those of the one before finish what they are doing and go.
+---@param new { main: function, live: { busy: number } }
 function M.use(new)
     new.live.busy = await.live.busy
-    if generation then generation.live.busy = math.huge end
-    generation = new
+    if runner then runner.live.busy = math.huge end
+    runner = new
     await.live = new.live
+    for at = 1, #idle do await.forget(idle[at]) end
     idle = {}
 end
 
@@ -43,8 +45,8 @@ function M.handle(handlers)
 end
 
 local function new_dispatcher()
-    local task = await.adopt(create(generation.main), "dispatcher")
-    task.generation = generation
+    local task = await.adopt(create(runner.main), "dispatcher")
+    task.runner = runner
     return task
 end
 
@@ -92,7 +94,7 @@ local function came_back(task, ok, what)
         if slot < 0 then error(("the dispatcher failed outside of a request: %s\n%s"):format(M.shown(err), stack), 0) end
         M.run_job(function() on_error(slot, err, stack) end, slot)
     elseif what == ASIDE then
-        if task.generation == generation then idle[#idle + 1] = task else await.forget(task) end
+        if task.runner == runner then idle[#idle + 1] = task else await.forget(task) end
     elseif what ~= WAIT then
         await.forget(task) -- its loop has ended
         ended = true

@@ -4,6 +4,7 @@ local ffi = require "ffi"
 local abi = require "moongate.abi"
 local await = require "moongate.await"
 local pieces = require "moongate.pieces"
+local alive = require("moongate.programs").alive
 local query = require "moongate.query"
 local cookies = require "moongate.cookies"
 
@@ -13,9 +14,6 @@ local C = abi.C
 local str = ffi.string
 local rawset, rawget, type, error = rawset, rawget, type, error
 local EAGAIN = -11
-
---- Functions added with extend_request(), by name; set for each generation.
-M.extensions = {}
 
 local METHODS, METHOD_OTHER = {}, C.METHOD_OTHER
 for name in ("GET HEAD POST PUT DELETE PATCH OPTIONS CONNECT TRACE PURGE PROPFIND PROPPATCH MKCOL COPY MOVE LOCK UNLOCK REPORT SEARCH QUERY")
@@ -162,7 +160,7 @@ function MT.__index(req, key)
         if number == METHOD_OTHER then return span(p, p.head.method_text) end
         return METHODS[number]
     end
-    if key == "params" then return fill_params(req, M.route_names[p.match.route] or M.NO_NAMES, p) end
+    if key == "params" then return fill_params(req, alive[p.program].names[p.match.route] or M.NO_NAMES, p) end
     local method = Request[key]
     if method then return method end
     local field = FIELDS[key]
@@ -172,7 +170,7 @@ function MT.__index(req, key)
         rawset(req, key, value)
         return value
     end
-    local extension = M.extensions[key]
+    local extension = alive[p.program].app.extensions[key]
     if extension then
         local kept = rawget(req, "_extended")
         if not kept then
@@ -191,8 +189,6 @@ function MT.__newindex(_, key)
 end
 
 M.NO_NAMES = {}
---- Names of captures, and where the route was written, by route number; set for each generation.
-M.route_names, M.route_places = {}, {}
 
 local function dead(what)
     return {

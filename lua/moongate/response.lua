@@ -10,6 +10,7 @@ local json = require "moongate.json"
 local loop = require "moongate.loop"
 local out = require "moongate.out"
 local paths = require "moongate.paths"
+local alive = require("moongate.programs").alive
 local request = require "moongate.request"
 local result = require "moongate.result"
 
@@ -50,7 +51,8 @@ M.log = log
 
 --- ` (site.lua:14)`: where the route of a request was written; "" for those that nobody wrote.
 local function place_of(req)
-    local where = request.route_places[req._p.match.route]
+    local p = req._p
+    local where = alive[p.program].places[p.match.route]
     return where and (" (%s)"):format(where) or ""
 end
 
@@ -215,7 +217,7 @@ end
 local function send_named_file(app, req, name, status, content_type, keep)
     local path = paths.resolve(app.folder or ".", name)
     local folder, last = path:match("^(.*)/([^/]*)$")
-    local root, rc = handles.root(folder == "" and "/" or folder or ".", false)
+    local root, rc = handles.root(app.held, folder == "" and "/" or folder or ".", false)
     if root then rc = reply_file(req, root, last or path, status == 200 and 0 or status, content_type or "") end
     if rc < 0 then fail_file(app, req, rc == -21 and -2 or rc, path, keep) end
 end
@@ -226,7 +228,7 @@ local function send_from_folder(app, req, made, keep)
     local part = p.match.captures[p.match.capture_count - 1]
     local path = abi.decode(ffi.string(p.path + part.at, part.bytes))
     if made.options.cache_control then set_field(req._slot, "cache-control", made.options.cache_control, 0) end
-    local root, rc = handles.root(made.dir, true)
+    local root, rc = handles.root(app.held, made.dir, true)
     if root then rc = reply_file(req, root, path, 0, "") end
     if rc == 0 then return end
     set_field(req._slot, "cache-control", nil, 0)
@@ -260,7 +262,7 @@ end
 --- Captures in the target of a redirect or of a proxied path. `encode`: they are put back as they came.
 local function expand(req, template)
     local p = req._p
-    local names = request.route_names[p.match.route] or request.NO_NAMES
+    local names = alive[p.program].names[p.match.route] or request.NO_NAMES
     return (template:gsub("([:*])([%w_]*)", function(mark, name)
         if mark == "*" and name == "" then name = "*" end
         for at = 1, #names do
@@ -286,7 +288,7 @@ end
 local PROXY_ERRORS = { [-22] = 400, [-74] = 400, [-7] = 431, [-2] = 502, [-16] = 500 }
 
 local function send_proxy(app, req, made, keep)
-    local handle, message = handles.upstream(made.upstream)
+    local handle, message = handles.upstream(app.held, made.upstream)
     if not handle then error(message, 0) end
     local target = made.options.path and expand(req, made.options.path) or ""
     if target ~= "" and req.query_string ~= "" then target = target .. "?" .. req.query_string end
@@ -514,7 +516,7 @@ function M.over(app, req)
     if req._held == "waiting" then
         rawset(req, "_held", "told")
         hooks_running = hooks_running + 1
-        await.spawn(done_task, app, req)
+        await.spawn(done_task, app, req).steady = true
     elseif not req._held and req._used then
         if req._p.flags % 8 < 4 then keep_for_failure(req) end -- not MG_REQ_ENDED
         request.reset(req)

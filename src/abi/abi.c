@@ -331,16 +331,6 @@ EXPORT int32_t mg_routes_add(struct route_builder *b, const char *host, uint32_t
     return route_add(b, host, host_bytes, pattern, bytes, (uint32_t)methods, number, ret_message, message_bytes, ret_other);
 }
 
-EXPORT int32_t mg_routes_use(struct mg_worker *w, struct route_builder *b, const double *body_bytes, uint32_t routes)
-{
-    return worker_use_routes(w, b, body_bytes, routes);
-}
-
-EXPORT void mg_route_name(struct mg_worker *w, uint32_t number, const char *text, uint32_t bytes)
-{
-    worker_name_route(w, number, (struct slice){ text, bytes });
-}
-
 EXPORT int32_t mg_trial_begin(struct mg_worker *w, const char *head, uint32_t bytes)
 {
     return trial_begin(w, head, bytes);
@@ -356,7 +346,7 @@ EXPORT int32_t mg_rematch(struct mg_worker *w, uint32_t slot, uint32_t skip)
     struct request *r = running(w, slot);
     if (!r)
         return MG_ROUTE_NOT_FOUND;
-    request_route(w, r, skip);
+    request_route(r, skip);
     return r->pub.match.route;
 }
 

@@ -109,10 +109,6 @@ int32_t mg_pattern_check(const char *pattern, uint32_t bytes, char *ret_message,
 /* As route_add(); methods as a mask in a double. */
 int32_t mg_routes_add(struct route_builder *b, const char *host, uint32_t host_bytes, const char *pattern, uint32_t bytes, double methods,
                       int32_t number, char *ret_message, uint32_t message_bytes, int32_t *ret_other);
-/* Compiles and makes it the program that new requests are matched with. `body_bytes`: one limit per route number, < 0: the default. */
-int32_t mg_routes_use(struct mg_worker *w, struct route_builder *b, const double *body_bytes, uint32_t routes);
-/* What a route of the program in use is called, for the master's log when the worker dies in it. */
-void mg_route_name(struct mg_worker *w, uint32_t number, const char *text, uint32_t bytes);
 /* The route after `skip` candidates, into the request itself (captures too). For predicates that said no. */
 int32_t mg_rematch(struct mg_worker *w, uint32_t slot, uint32_t skip);
 /* A request head that nobody sent, for `explain`: trial_begin() (gate/trial.h). */

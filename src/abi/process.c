@@ -4,11 +4,88 @@
 #include <errno.h>
 #include <sched.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/must.h"
 #include "gate/gate.h"
 
 #define EXPORT __attribute__((visibility("default")))
+
+/* ---- generations ---- */
+
+EXPORT struct routes *mg_routes_make(const struct route_builder *b, const double *body_bytes, uint32_t routes, uint32_t number)
+{
+    return routes_new(b, body_bytes, routes, number);
+}
+
+EXPORT void mg_routes_name(struct routes *routes, uint32_t route, const char *text, uint32_t bytes)
+{
+    routes_name(routes, route, (struct slice){ text, bytes });
+}
+
+EXPORT void mg_routes_use(struct mg_worker *w, struct routes *routes)
+{
+    worker_use_routes(w, routes);
+}
+
+EXPORT void mg_routes_retire(struct mg_worker *w, struct routes *routes)
+{
+    worker_retire_routes(w, routes);
+}
+
+EXPORT uint32_t mg_routes_requests(const struct routes *routes)
+{
+    return routes->requests;
+}
+
+EXPORT void mg_routes_drop(struct routes *routes)
+{
+    must(routes->requests == 0);
+    routes_free(routes);
+}
+
+EXPORT int32_t mg_adapt(struct mg_worker *w)
+{
+    const char *key = worker_adapt(w);
+    w->border.text = key;
+    w->border.text_bytes = key ? (uint32_t)strlen(key) : 0;
+    return key ? -ENOMEM : 0;
+}
+
+EXPORT void mg_accept_on(struct mg_worker *w, const char *numbers, uint32_t bytes)
+{
+    talk_accept_on(w, (struct slice){ numbers, bytes });
+}
+
+EXPORT void mg_ready(struct mg_worker *w, double generation)
+{
+    worker_ready(w, (uint32_t)generation);
+}
+
+EXPORT int32_t mg_request_lives(struct mg_worker *w, uint32_t slot)
+{
+    const struct request *r = request_at(w, slot);
+    if (!r)
+        return 0;
+    w->border.text = r->pub.bytes + r->pub.head.target.at;
+    w->border.text_bytes = r->pub.head.target.bytes;
+    return 1;
+}
+
+EXPORT uint32_t mg_request_top(const struct mg_worker *w)
+{
+    return w->request_top;
+}
+
+/* ---- the master ---- */
+
+EXPORT int32_t mg_say(struct mg_worker *w, uint32_t kind, double argument, const char *text, uint32_t bytes)
+{
+    return talk_say(w, kind, argument, text, bytes);
+}
+
+/* ---- descriptors and the machine ---- */
 
 EXPORT int32_t mg_fd_write(int32_t fd, const char *bytes, uint32_t count)
 {

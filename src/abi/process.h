@@ -2,8 +2,43 @@
  * as their requests, descriptors that were handed over. Part of moongate.h: the same rules hold. */
 #pragma once
 #include "gate/border.h"
+#include "gate/control.h"
 
 struct mg_worker;
+struct routes;
+
+/* ---- generations ---- */
+
+/* Routes as requests need them, compiled, and beside those that serve; requests matched with them say `number` as their program.
+ * `body_bytes`: one limit per route number, < 0: the default. NULL: not enough memory. */
+struct routes *mg_routes_make(const struct route_builder *b, const double *body_bytes, uint32_t routes, uint32_t number);
+/* What a route is called, for the master's log when the worker dies in it. */
+void mg_routes_name(struct routes *routes, uint32_t route, const char *text, uint32_t bytes);
+/* New requests are matched with these. */
+void mg_routes_use(struct mg_worker *w, struct routes *routes);
+/* They serve no more: MG_CONTROL_RETIRED comes when the last of their requests has ended, or soon when there are none. */
+void mg_routes_retire(struct mg_worker *w, struct routes *routes);
+/* Requests of theirs that live. */
+uint32_t mg_routes_requests(const struct routes *routes);
+/* Only when they were never used, or are retired and have no requests. */
+void mg_routes_drop(struct routes *routes);
+/* mg_settings() has changed: all bounds follow, live. 0; or -ENOMEM with the key of one that could not grow so far in border->text. */
+int32_t mg_adapt(struct mg_worker *w);
+/* Accepts on the sockets with these numbers ("0 1 5"), and ends the others. */
+void mg_accept_on(struct mg_worker *w, const char *numbers, uint32_t bytes);
+/* This generation serves from now on: tells the master. */
+void mg_ready(struct mg_worker *w, double generation);
+/* The request that has a slot: 1 while anybody needs it, with its target lent in border->text. */
+int32_t mg_request_lives(struct mg_worker *w, uint32_t slot);
+/* Slots in use are below it. */
+uint32_t mg_request_top(const struct mg_worker *w);
+
+/* ---- the master ---- */
+
+/* Says something (enum control_kind); waits in order while the master is slow. 0, or -ENOBUFS: too much waits already. */
+int32_t mg_say(struct mg_worker *w, uint32_t kind, double argument, const char *text, uint32_t bytes);
+
+/* ---- descriptors and the machine ---- */
 
 /* All of it, or -errno. May block. */
 int32_t mg_fd_write(int32_t fd, const char *bytes, uint32_t count);

@@ -159,11 +159,13 @@ int vm_worker(const struct vm_worker_boot *boot)
     struct worker_options options = {
         .number = boot->number,
         .first = boot->first,
+        .generation = boot->generation ? boot->generation : 1,
         .debug = (uint32_t)boot->options->debug,
         .control = boot->control,
         .access_log = boot->access_log,
         .error_log = boot->error_log,
         .listeners = boot->listeners,
+        .listener_numbers = boot->listener_numbers,
         .listener_count = boot->listener_count,
         .stats = boot->stats,
     };
@@ -173,7 +175,7 @@ int vm_worker(const struct vm_worker_boot *boot)
     struct mg_worker *w = worker_new(&options);
     lua_pushlightuserdata(L, w);
     push_options(L, boot->options);
-    lua_pushinteger(L, boot->generation);
+    lua_pushinteger(L, boot->generation ? boot->generation : 1);
     lua_pushinteger(L, boot->sources);
     int code = finish(L, 4);
     worker_free(w);
@@ -206,8 +208,9 @@ int vm_command(const struct vm_options *options)
     bool answers = strcmp(options->command, "explain") == 0 && options->file;
     struct mg_worker *w = answers ? worker_new(&without) : NULL;
     push_options(L, options);
-    lua_pushlightuserdata(L, w);
-    int code = finish(L, 2);
+    if (w)
+        lua_pushlightuserdata(L, w);
+    int code = finish(L, w ? 2 : 1);
     if (w)
         worker_free(w);
     lua_close(L);

@@ -8,9 +8,10 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "base/reserve.h"
 #include "net/net.h"
 
-enum { INDEX_BITS = 16, HALVES = 2 };
+enum { INDEX_BITS = 16, HALVES = 2, STREAMS_MAX = 65535 };
 
 enum half_state { HALF_EMPTY, HALF_READING, HALF_FULL, HALF_FAILED };
 
@@ -40,9 +41,10 @@ struct buffer {
 
 struct file_reader {
     struct net *net;
+    struct reserve store;
     struct stream *streams;
     struct buffer *buffers;
-    uint32_t user, room, top, free, count, ending, buffer_count;
+    uint32_t user, bound, room, top, free, count, ending, buffer_count;
 };
 
 static uint32_t index_of(const struct file_reader *reader, const struct stream *stream)
@@ -68,14 +70,23 @@ struct file_reader *file_reader_new(struct net *net, uint32_t streams, uint32_t 
         return NULL;
     reader->net = net;
     reader->user = user;
-    reader->room = streams < 65535 ? streams : 65535;
+    reader->room = reader->bound = streams < STREAMS_MAX ? streams : STREAMS_MAX;
     reader->free = UINT32_MAX;
-    reader->streams = calloc(reader->room, sizeof *reader->streams);
-    if (!reader->streams) {
+    if (reserve_init(&reader->store, reader->room * sizeof *reader->streams, STREAMS_MAX * sizeof *reader->streams) < 0) {
         free(reader);
         return NULL;
     }
+    reader->streams = (struct stream *)reader->store.at;
     return reader;
+}
+
+void file_reader_adapt(struct file_reader *reader, uint32_t streams)
+{
+    if (streams > STREAMS_MAX)
+        streams = STREAMS_MAX;
+    if (streams > reader->room && reserve_grow(&reader->store, streams * sizeof *reader->streams) == 0)
+        reader->room = streams;
+    reader->bound = streams < reader->room ? streams : reader->room;
 }
 
 void file_reader_free(struct file_reader *reader)
@@ -94,7 +105,7 @@ void file_reader_free(struct file_reader *reader)
         reader->buffers = buffer->next;
         free(buffer);
     }
-    free(reader->streams);
+    reserve_fini(&reader->store);
     free(reader);
 }
 
@@ -181,6 +192,8 @@ static void try_join(struct file_reader *reader, struct stream *stream)
 static struct stream *stream_get(struct file_reader *reader)
 {
     uint32_t index = reader->free;
+    if (reader->count >= reader->bound)
+        return NULL;
     if (index != UINT32_MAX)
         reader->free = reader->streams[index].next;
     else if (reader->top < reader->room)

@@ -14,6 +14,8 @@ enum { FILE_PIECE_BYTES = 65536 };
 struct file_reader *file_reader_new(struct net *net, uint32_t streams, uint32_t user);
 /* Free the engine first: it must have given up the buffers. */
 void file_reader_free(struct file_reader *reader);
+/* As many streams at once from now on, as far as there is memory. */
+void file_reader_adapt(struct file_reader *reader, uint32_t streams);
 
 /* Starts reading `length` > 0 bytes at `offset`; on success the descriptor is the stream's, which closes it. `owner` is for
  * whoever waits: file_stream_on_net() gives it back. 0, -ENOBUFS (all streams are in use) or -ENOMEM. */

@@ -20,6 +20,7 @@ struct mg_request {
     uint32_t conn;        /* number of the connection; UINT32_MAX: it is gone */
     uint16_t flags;       /* enum mg_request_flag */
     uint16_t status;      /* of the answer, once begun */
+    uint32_t program;     /* number of the routes that it was matched with */
     double started_ms;    /* monotonic */
     const char *bytes;    /* what the offsets in `head` count from */
     const char *path;     /* normalised; what `captures` count from */
@@ -34,7 +35,16 @@ enum mg_event_kind {
     MG_EVENT_CONTROL,  /* result: enum mg_control; argument */
 };
 
-enum mg_control { MG_CONTROL_DRAIN = 1, MG_CONTROL_STOP };
+/* What the argument, the text and the slot of such an event are. */
+enum mg_control {
+    MG_CONTROL_DRAIN = 1, /* ms */
+    MG_CONTROL_STOP,      /* 1: all connections have ended; 0: the time is over */
+    MG_CONTROL_PREPARE,   /* generation; slot: descriptor of its sources, UINT32_MAX: none */
+    MG_CONTROL_COMMIT,    /* generation; text: numbers of the sockets to accept on */
+    MG_CONTROL_ABANDON,   /* generation */
+    MG_CONTROL_ASK,       /* ticket; text: the question */
+    MG_CONTROL_RETIRED,   /* number of routes that serve no more: the last of their requests has ended */
+};
 
 /* One per worker: results of the last call, read by Lua without another call. */
 struct mg_border {

@@ -7,12 +7,16 @@
 #include <stdbool.h>
 
 #include "base/arena.h"
+#include "base/reserve.h"
 #include "gate/border.h"
+#include "gate/content.h"
 #include "gate/control.h"
 #include "gate/log.h"
 #include "gate/peer.h"
+#include "gate/routes.h"
 #include "gate/settings.h"
 #include "gate/stats.h"
+#include "gate/talk.h"
 #include "http/body.h"
 #include "http/head.h"
 #include "http/render.h"
@@ -21,7 +25,7 @@
 enum { NONE = UINT32_MAX, REQUEST_ARENA_FIRST = 448 };
 
 /* Who asked the engine: `user` of timers, file operations and watches. */
-enum gate_user { USER_LUA, USER_CONTROL, USER_LOG_ACCESS, USER_LOG_ERROR, USER_DRAIN, USER_LINGER, USER_FILE /* + stream number */ = 16 };
+enum gate_user { USER_LUA, USER_CONTROL, USER_LOG_ACCESS, USER_LOG_ERROR, USER_DRAIN, USER_LINGER, USER_SAY, USER_FILE /* + stream number */ = 16 };
 
 /*  IDLE ─bytes─▶ HEAD ─head whole─▶ IDLE or CONTENT ─end of content─▶ IDLE
  *                                      └─answered early─▶ UNREAD ─▶ IDLE        any ─▶ LAST: nothing more is read as HTTP */
@@ -53,6 +57,7 @@ enum request_state { REQUEST_FREE, REQUEST_RUNNING, REQUEST_STREAMING, REQUEST_E
 
 struct request {
     struct mg_request pub; /* first: Lua's view */
+    struct routes *routes; /* that it was matched with; counted there while the slot is taken */
     uint8_t state;         /* enum request_state */
     uint8_t framing;       /* of the answer: enum http_framing */
     bool close : 1;        /* the connection ends after this answer */
@@ -93,6 +98,7 @@ struct wake {
     double token;
     int32_t result, event;
     uint32_t slot;
+    bool own;         /* text is freed when the next event is told */
     const char *text;
 };
 
@@ -109,33 +115,32 @@ struct mg_worker {
     struct mg_settings settings;
     struct mg_stats *stats;
     struct net *net;
-    struct route_program *program;
-    double *body_bytes; /* per route number */
-    char **route_names; /* per route number; NULL: none */
-    uint32_t body_routes;
+    struct routes *routes; /* that new requests are matched with */
     struct http_common common;
     struct http_scan scan;
     struct http_head_limits limits;
     struct input in;
 
+    struct reserve client_store, request_store;
     struct client *clients;
-    uint32_t client_room, client_count;
+    uint32_t client_room, client_count, connections_most;
     struct conn_list {
         uint32_t first, last;
     } ready, hungry; /* hungry: no request slot was free */
     struct request *requests;
     uint32_t request_room, request_top, request_free, request_running;
+    uint32_t request_most; /* running at once; the room is never less */
     struct arena_store pages;
     uint64_t kept_bytes;
 
     struct wake *wakes;
     uint32_t wake_first, wake_count, wake_room;
+    char *told; /* text of the last event, when it is the worker's to free */
 
     struct log_sink access, errors;
     int access_json, log_level;
-    int control;
-    const int *listeners;
-    uint32_t listener_count;
+    struct talk talk;
+    uint32_t generation; /* that is served, or being started with */
     bool draining, stopping, waited, ended, drained_told;
     int exit_code;
     struct side *side; /* proxy and file rooms and the requests they answer */
@@ -143,9 +148,10 @@ struct mg_worker {
 
 /* worker.c: the turn */
 struct worker_options {
-    uint32_t number, first, debug;
+    uint32_t number, first, debug, generation;
     int control, access_log, error_log;
     const int *listeners;
+    const uint32_t *listener_numbers;
     uint32_t listener_count;
     struct mg_stats *stats;
 };
@@ -155,8 +161,16 @@ void worker_free(struct mg_worker *w);
 int worker_open(struct mg_worker *w);
 /* Accepts, and tells the master. */
 int worker_serve(struct mg_worker *w);
-int worker_use_routes(struct mg_worker *w, const struct route_builder *builder, const double *body_bytes, uint32_t routes);
-void worker_name_route(struct mg_worker *w, uint32_t number, struct slice text);
+/* This generation serves from now on: tells the master. */
+void worker_ready(struct mg_worker *w, uint32_t generation);
+/* The settings have changed: all bounds follow. NULL, or the key of one that could not grow so far; the setting says what holds. */
+const char *worker_adapt(struct mg_worker *w);
+/* New requests are matched with these. They stay the caller's, and must live until they are retired and have no requests. */
+void worker_use_routes(struct mg_worker *w, struct routes *routes);
+/* MG_CONTROL_RETIRED comes when the last of their requests has ended. */
+void worker_retire_routes(struct mg_worker *w, struct routes *routes);
+/* An event for Lua. The text is copied; `fd` comes as its slot. */
+void worker_tell(struct mg_worker *w, enum mg_control what, double argument, struct slice text, int fd);
 int32_t worker_next(struct mg_worker *w);
 void worker_wake(struct mg_worker *w, double token, int32_t result);
 /* Lua shall answer this request with `status`; `text` lives as long as the request. */
@@ -190,8 +204,8 @@ int request_hold(struct mg_worker *w, struct request *r, double token);
 void request_told(struct mg_worker *w, struct request *r, int32_t sent);
 int request_park(struct mg_worker *w, struct request *r); /* -ENOBUFS: what was lent is lost after this turn */
 void request_keep(struct mg_worker *w, struct request *r); /* the same; without memory it goes on without its head */
-void request_route(struct mg_worker *w, struct request *r, uint32_t skip);
-int request_place(struct mg_worker *w, struct request *r, const char **ret_reason); /* 0, or a negated status to refuse it with */
+void request_route(struct request *r, uint32_t skip);
+int request_place(struct request *r, const char **ret_reason); /* 0, or a negated status to refuse it with */
 
 /* reply.c: answers */
 int reply_whole(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, const char *body, uint32_t bytes);
@@ -207,18 +221,6 @@ const struct http_out_field *reply_field_find(const struct request *r, struct sl
 void reply_fields_clear(struct request *r);
 void reply_refuse(struct mg_worker *w, struct request *r, uint32_t status, const char *reason);
 
-/* content.c: request content */
-int32_t content_read(struct mg_worker *w, struct request *r, double token);
-int32_t content_limit(struct request *r, double bytes);
-void content_arrived(struct mg_worker *w, uint32_t conn);
-void content_turn(struct mg_worker *w, struct request *r); /* its answer is next: 100 (Continue) may go out */
-bool content_fits_unread(const struct mg_worker *w, const struct request *r);
-void content_leave(struct mg_worker *w, struct request *r);
-void content_drop(struct mg_worker *w, uint32_t conn); /* UNREAD: discard what has come */
-void content_forget(struct mg_worker *w, struct client *client);
-void content_give_up(struct mg_worker *w, struct client *client);
-struct request *content_owner(struct mg_worker *w, uint32_t conn);
-
 /* access.c */
 /* Where its client is, or was. The length written, as peer_text(). */
 int request_remote(const struct mg_worker *w, const struct request *r, bool port, char *ret, uint32_t bytes);
@@ -229,6 +231,7 @@ struct side *side_new(struct mg_worker *w);
 void side_stop(struct side *side); /* before the engine is freed */
 void side_free(struct side *side); /* after */
 void side_net_event(struct mg_worker *w, const struct net_event *event);
+void side_adapt(struct mg_worker *w); /* its bounds, as the settings are now */
 bool side_step(struct mg_worker *w); /* moves on what the side rooms have ready; true: there was something */
 void side_content_arrived(struct mg_worker *w, struct request *r);
 void side_drained(struct mg_worker *w, struct request *r);

@@ -13,5 +13,5 @@ static inline bool request_is_first(const struct mg_worker *w, const struct requ
 
 static inline bool request_is_free(const struct mg_worker *w)
 {
-    return w->request_free != NONE || w->request_top < w->request_room;
+    return w->request_running < w->request_most;
 }

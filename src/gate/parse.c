@@ -78,8 +78,8 @@ static void begin_content(struct mg_worker *w, struct client *client, struct req
     r->expect = r->pub.head.flags & HEAD_EXPECT_CONTINUE;
     double limit = -1;
     uint32_t route = (uint32_t)r->pub.match.route;
-    if (route < w->body_routes)
-        limit = w->body_bytes[route];
+    if (route < r->routes->count)
+        limit = r->routes->body_bytes[route];
     r->body_limit = limit >= 0 ? limit : w->settings.body_bytes;
     conn_deadline(w->net, w->in.conn, 0);
 }
@@ -99,7 +99,7 @@ static int32_t begin_request(struct mg_worker *w, struct client *client, struct 
         return -1;
     }
     const char *reason = "";
-    int error = request_place(w, r, &reason);
+    int error = request_place(r, &reason);
     if (error) {
         reply_refuse(w, r, (uint32_t)-error, reason);
         return -1;

@@ -10,6 +10,8 @@
 struct request *request_new(struct mg_worker *w, uint32_t conn)
 {
     uint32_t slot = w->request_free;
+    if (w->request_running >= w->request_most)
+        return NULL;
     if (slot != NONE)
         w->request_free = w->requests[slot].next;
     else if (w->request_top < w->request_room)
@@ -24,6 +26,9 @@ struct request *request_new(struct mg_worker *w, uint32_t conn)
     r->pub.conn = conn;
     r->pub.flags = 0;
     r->pub.status = 0;
+    r->pub.program = w->routes->number;
+    r->routes = w->routes;
+    r->routes->requests++;
     r->pub.match.route = ROUTE_NONE;
     r->pub.match.capture_count = 0;
     memset(&r->state, 0, offsetof(struct request, first_page) - offsetof(struct request, state));
@@ -67,6 +72,8 @@ void request_put(struct mg_worker *w, struct request *r)
     r->next = w->request_free;
     w->request_free = r->pub.slot;
     w->request_running--;
+    if (--r->routes->requests == 0 && r->routes->retired)
+        worker_retire_routes(w, r->routes);
 }
 
 int request_hold(struct mg_worker *w, struct request *r, double token)
@@ -151,7 +158,7 @@ static int request_path(struct request *r)
 }
 
 /* What its target asks for: no resource of ours, all of the server, or a path with its route. */
-int request_place(struct mg_worker *w, struct request *r, const char **ret_reason)
+int request_place(struct request *r, const char **ret_reason)
 {
     if (r->pub.head.target_form == TARGET_AUTHORITY) {
         *ret_reason = "CONNECT is not served here";
@@ -168,15 +175,15 @@ int request_place(struct mg_worker *w, struct request *r, const char **ret_reaso
         *ret_reason = error == -400 ? "the path has a bad escape or climbs above the root" : "no memory for this request";
         return error;
     }
-    request_route(w, r, 0);
+    request_route(r, 0);
     return 0;
 }
 
-void request_route(struct mg_worker *w, struct request *r, uint32_t skip)
+void request_route(struct request *r, uint32_t skip)
 {
     const struct http_head *head = &r->pub.head;
     struct route_match *match = &r->pub.match;
-    route_match(w->program, r->pub.bytes + head->authority.at, head->authority.bytes, head->method, r->pub.path, r->pub.path_bytes, skip, match);
+    route_match(r->routes->program, r->pub.bytes + head->authority.at, head->authority.bytes, head->method, r->pub.path, r->pub.path_bytes, skip, match);
     if (match->route == ROUTE_NONE)
         match->route = match->allow ? MG_ROUTE_METHOD : MG_ROUTE_NOT_FOUND;
 }

@@ -8,25 +8,37 @@
 
 enum { KEPT_PER_SERVER = 512 };
 
-struct side *side_new(struct mg_worker *w)
+static struct proxy_options proxy_options_of(const struct mg_worker *w)
 {
-    struct side *side = calloc(1, sizeof *side);
-    struct proxy_options options = {
-        .exchanges = w->request_room,
+    return (struct proxy_options){
+        .exchanges = w->request_most,
         .connections = (uint32_t)w->settings.connections,
         .window_bytes = (uint32_t)w->settings.window_bytes,
         .idle_per_server = KEPT_PER_SERVER,
     };
+}
+
+struct side *side_new(struct mg_worker *w)
+{
+    struct side *side = calloc(1, sizeof *side);
+    struct proxy_options options = proxy_options_of(w);
     if (!side)
         return NULL;
     for (int i = 0; i < ROOTS_MAX; i++)
         side->roots[i] = -1;
     side->proxy = proxy_new(w->net, &options);
-    side->files = file_reader_new(w->net, w->request_room < 65535 ? w->request_room : 65535, USER_FILE);
+    side->files = file_reader_new(w->net, w->request_most, USER_FILE);
     if (side->proxy && side->files)
         return side;
     side_free(side);
     return NULL;
+}
+
+void side_adapt(struct mg_worker *w)
+{
+    struct proxy_options options = proxy_options_of(w);
+    proxy_adapt(w->side->proxy, &options);
+    file_reader_adapt(w->side->files, w->request_most);
 }
 
 /* Upstream connections are the engine's to close: before it is freed. */

@@ -5,7 +5,7 @@
 #include "proxy/exchange.h"
 #include "proxy/pool.h"
 
-enum { ROOTS_MAX = 256 };
+enum { ROOTS_MAX = 4096 };
 
 struct side {
     struct proxy *proxy;

@@ -42,7 +42,7 @@ int32_t trial_begin(struct mg_worker *w, const char *head, uint32_t bytes)
     r->pub.started_ms = net_now_ms(w->net);
     r->parked = true;
     http_body_begin_request(&r->body, &r->pub.head);
-    int error = request_place(w, r, &reason);
+    int error = request_place(r, &reason);
     return error ? refuse(w, r, error, reason) : (int32_t)r->pub.slot;
 }
 

@@ -1,31 +1,16 @@
-/* The worker's turn: what Lua gets when it asks for the next thing to do, and the conversation with the master. */
+/* The worker's turn: what Lua gets when it asks for the next thing to do. And its birth, its bounds, its death. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/must.h"
 #include "gate/gate.h"
 
-enum { WAKES_FIRST = 1024, STOP_FLUSH_MS = 500 /* leaves half of what the master grants to the stop hooks */ };
+enum { WAKES_FIRST = 1024, CONNECTIONS_MAX = 1000000, REQUESTS_MAX = 65536 /* as settings.tbl.h bounds them */ };
 
 /* ---- birth and death ---- */
-
-static void say(struct mg_worker *w, enum control_kind kind, double argument, const char *text, uint32_t bytes)
-{
-    struct control_message message = { .kind = kind, .argument = argument };
-    if (bytes > sizeof message.text)
-        bytes = sizeof message.text;
-    message.text_bytes = bytes;
-    memcpy(message.text, text, bytes);
-    if (w->control >= 0)
-        (void)!send(w->control, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    else if (kind == CONTROL_FAILED)
-        fprintf(stderr, "%.*s\n", (int)bytes, text);
-}
 
 struct mg_worker *worker_new(const struct worker_options *options)
 {
@@ -35,9 +20,9 @@ struct mg_worker *worker_new(const struct worker_options *options)
     w->border.worker = options->number;
     w->border.first = options->first;
     w->border.debug = options->debug;
-    w->control = options->control;
-    w->listeners = options->listeners;
-    w->listener_count = options->listener_count;
+    w->talk.fd = options->control;
+    must(talk_doors(w, options->listeners, options->listener_numbers, options->listener_count) == 0);
+    w->generation = options->generation;
     w->stats = options->stats;
     w->stats->pid = (int32_t)getpid();
     w->access.fd = w->errors.fd = -1;
@@ -55,12 +40,6 @@ struct mg_worker *worker_new(const struct worker_options *options)
     return w;
 }
 
-static void *store_new(size_t count, size_t each)
-{
-    void *at = mmap(NULL, count * each, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return at == MAP_FAILED ? NULL : at;
-}
-
 static int refuse_to_serve(struct mg_worker *w, int error, const char *message)
 {
     static char text[512];
@@ -70,79 +49,111 @@ static int refuse_to_serve(struct mg_worker *w, int error, const char *message)
     return error;
 }
 
-int worker_open(struct mg_worker *w)
+static struct net_options net_options_of(const struct mg_worker *w)
 {
-    char message[512] = "";
-    struct net_options options = {
+    return (struct net_options){
         .connections = (uint32_t)w->settings.connections,
         .buffer_bytes = (uint32_t)w->settings.buffer_bytes,
         .stall_ms = (uint32_t)w->settings.write_ms,
     };
+}
+
+static int stores_init(struct mg_worker *w)
+{
+    w->client_room = net_conn_room(w->net);
+    w->connections_most = (uint32_t)w->settings.connections;
+    w->request_room = w->request_most = (uint32_t)w->settings.requests;
+    int error = reserve_init(&w->client_store, w->client_room * sizeof *w->clients, net_conn_room_for(CONNECTIONS_MAX) * sizeof *w->clients);
+    if (!error)
+        error = reserve_init(&w->request_store, w->request_room * sizeof *w->requests, REQUESTS_MAX * sizeof *w->requests);
+    w->clients = (struct client *)w->client_store.at;
+    w->requests = (struct request *)w->request_store.at;
+    return error;
+}
+
+/* The bounds that are kept in other rooms, as the settings are now. */
+static void adapt_rooms(struct mg_worker *w)
+{
+    struct net_options options = net_options_of(w);
+    w->limits = (struct http_head_limits){ (uint32_t)w->settings.line_bytes, (uint32_t)w->settings.head_bytes, (uint32_t)w->settings.field_count };
+    w->pages.bytes_max = (uint64_t)w->settings.buffer_bytes;
+    net_adapt(w->net, &options);
+    side_adapt(w);
+    http_common_tick(&w->common, (int64_t)net_unix_time(w->net));
+}
+
+int worker_open(struct mg_worker *w)
+{
+    char message[512] = "";
+    struct net_options options = net_options_of(w);
     w->net = net_new(&options, message, sizeof message);
     if (!w->net)
         return refuse_to_serve(w, -ENOSYS, message);
-    w->client_room = net_conn_room(w->net);
-    w->request_room = (uint32_t)w->settings.requests;
-    w->pages.bytes_max = (uint64_t)w->settings.buffer_bytes;
-    w->clients = store_new(w->client_room, sizeof *w->clients);
-    w->requests = store_new(w->request_room, sizeof *w->requests);
-    w->side = side_new(w);
-    if (!w->clients || !w->requests || !w->side)
+    if (stores_init(w) == 0)
+        w->side = side_new(w);
+    if (!w->side)
         return refuse_to_serve(w, -ENOMEM, "not enough memory for the stores of connections and requests");
-    w->limits = (struct http_head_limits){ (uint32_t)w->settings.line_bytes, (uint32_t)w->settings.head_bytes, (uint32_t)w->settings.field_count };
-    http_common_tick(&w->common, (int64_t)net_unix_time(w->net));
-    if (w->control >= 0)
-        net_watch(w->net, w->control, USER_CONTROL);
+    adapt_rooms(w);
+    if (w->talk.fd >= 0)
+        net_watch(w->net, w->talk.fd, USER_CONTROL);
     return 0;
+}
+
+/* Grows the stores in place, as far as there is memory; the settings say afterwards what holds. */
+static const char *grow_stores(struct mg_worker *w)
+{
+    const char *short_of = NULL;
+    uint32_t connections = (uint32_t)w->settings.connections, requests = (uint32_t)w->settings.requests;
+    if (reserve_grow(&w->client_store, net_conn_room_for(connections) * sizeof *w->clients) < 0 || net_grow(w->net, connections) < 0) {
+        w->settings.connections = w->connections_most;
+        short_of = "limits.connections";
+    } else if (connections > w->connections_most) {
+        w->connections_most = connections;
+    }
+    w->client_room = net_conn_room(w->net);
+    if (requests > w->request_room && reserve_grow(&w->request_store, requests * sizeof *w->requests) == 0)
+        w->request_room = requests;
+    if (requests > w->request_room) {
+        w->settings.requests = w->request_room;
+        short_of = "limits.requests";
+    }
+    w->request_most = (uint32_t)w->settings.requests;
+    return short_of;
+}
+
+const char *worker_adapt(struct mg_worker *w)
+{
+    const char *short_of = grow_stores(w);
+    adapt_rooms(w);
+    return short_of;
 }
 
 int worker_serve(struct mg_worker *w)
 {
-    for (uint32_t i = 0; i < w->listener_count && !w->draining; i++) {
-        int error = net_listen(w->net, w->listeners[i], i);
-        if (error)
-            return error;
-    }
-    w->stats->generation++;
-    say(w, CONTROL_READY, w->stats->generation, "", 0);
-    return 0;
+    int error = talk_accept_all(w);
+    if (!error)
+        worker_ready(w, w->generation);
+    return error;
 }
 
-static void routes_free(struct mg_worker *w)
+void worker_ready(struct mg_worker *w, uint32_t generation)
 {
-    route_program_free(w->program);
-    free(w->body_bytes);
-    for (uint32_t i = 0; w->route_names && i < w->body_routes; i++)
-        free(w->route_names[i]);
-    free(w->route_names);
+    w->generation = w->stats->generation = generation;
+    talk_say(w, CONTROL_READY, generation, "", 0);
 }
 
-int worker_use_routes(struct mg_worker *w, const struct route_builder *builder, const double *body_bytes, uint32_t routes)
+void worker_use_routes(struct mg_worker *w, struct routes *routes)
 {
-    struct route_program *program = route_compile(builder);
-    double *limits = malloc((routes + 1) * sizeof *limits);
-    char **names = calloc(routes + 1, sizeof *names);
-    if (!program || !limits || !names) {
-        route_program_free(program);
-        free(limits);
-        free(names);
-        return -ENOMEM;
-    }
-    memcpy(limits, body_bytes, routes * sizeof *limits);
-    routes_free(w);
-    w->program = program;
-    w->body_bytes = limits;
-    w->route_names = names;
-    w->body_routes = routes;
+    w->routes = routes;
     w->stats->route = -1;
-    return 0;
 }
 
-void worker_name_route(struct mg_worker *w, uint32_t number, struct slice text)
+void worker_retire_routes(struct mg_worker *w, struct routes *routes)
 {
-    if (number >= w->body_routes || w->route_names[number])
-        return;
-    w->route_names[number] = strndup(text.at, text.bytes);
+    must(routes != w->routes);
+    routes->retired = true;
+    if (routes->requests == 0)
+        worker_tell(w, MG_CONTROL_RETIRED, routes->number, (struct slice){ 0 }, -1);
 }
 
 void worker_free(struct mg_worker *w)
@@ -158,11 +169,15 @@ void worker_free(struct mg_worker *w)
     for (uint32_t i = 0; i < w->client_room && w->clients; i++)
         if (w->clients[i].kept)
             kept_drop(w, &w->clients[i]);
-    if (w->clients)
-        munmap(w->clients, w->client_room * sizeof *w->clients);
-    if (w->requests)
-        munmap(w->requests, w->request_room * sizeof *w->requests);
-    routes_free(w);
+    reserve_fini(&w->client_store);
+    reserve_fini(&w->request_store);
+    talk_fini(&w->talk);
+    for (; w->wake_count > 0; w->wake_count--, w->wake_first++) {
+        struct wake *wake = &w->wakes[w->wake_first & (w->wake_room - 1)];
+        if (wake->own)
+            free((char *)wake->text);
+    }
+    free(w->told);
     free(w->wakes);
     free(w);
 }
@@ -202,6 +217,8 @@ static bool pop_wake(struct mg_worker *w)
     if (w->wake_count == 0)
         return false;
     struct wake wake = w->wakes[w->wake_first];
+    free(w->told); /* the text of the event before */
+    w->told = wake.own ? (char *)wake.text : NULL;
     w->wake_first = (w->wake_first + 1) & (w->wake_room - 1);
     w->wake_count--;
     w->border.event = wake.event;
@@ -214,111 +231,19 @@ static bool pop_wake(struct mg_worker *w)
     return true;
 }
 
-static void tell_control(struct mg_worker *w, enum mg_control what, double argument)
+void worker_tell(struct mg_worker *w, enum mg_control what, double argument, struct slice text, int fd)
 {
-    push_wake(w, (struct wake){ .event = MG_EVENT_CONTROL, .result = what, .token = argument });
-}
-
-/* ---- the master ---- */
-
-static void stop_accepting(struct mg_worker *w)
-{
-    w->draining = true;
-    for (uint32_t i = 0; i < w->listener_count; i++)
-        net_listen_stop(w->net, i);
-}
-
-static void begin_drain(struct mg_worker *w, double ms)
-{
-    if (w->draining)
-        return;
-    stop_accepting(w);
-    net_timer_start(w->net, ms, USER_DRAIN, 0);
-    client_drain_all(w);
-    tell_control(w, MG_CONTROL_DRAIN, ms);
-}
-
-/* The time is over: what runs is answered 503, what streams is cut, and the connections get a moment to take it. The slots stay taken: their
- * handlers may come back, and must not answer somebody else. */
-static void stop_now(struct mg_worker *w)
-{
-    if (w->stopping)
-        return;
-    w->stopping = true;
-    stop_accepting(w);
-    for (uint32_t slot = 0; slot < w->request_top; slot++) {
-        struct request *r = &w->requests[slot];
-        if (r->state == REQUEST_RUNNING && r->pub.conn != NONE) {
-            r->hold = true;
-            side_abandon(w, r);
-            reply_fields_clear(r);
-            reply_refuse(w, r, 503, "the gateway is stopping");
-        } else if (r->state == REQUEST_STREAMING) {
-            r->hold = true;
-            side_abandon(w, r);
-            reply_end(w, r, true);
-        }
-    }
-    client_drain_all(w);
-    net_timer_start(w->net, STOP_FLUSH_MS, USER_LINGER, 0);
-    tell_control(w, MG_CONTROL_STOP, 0);
-}
-
-static void reopen_log(struct mg_worker *w, const struct control_message *message, struct msghdr *header)
-{
-    struct cmsghdr *control = CMSG_FIRSTHDR(header);
-    if (!control || control->cmsg_type != SCM_RIGHTS)
-        return;
-    int fd;
-    memcpy(&fd, CMSG_DATA(control), sizeof fd);
-    bool access = message->text_bytes == 6 && memcmp(message->text, "access", 6) == 0;
-    sink_open(access ? &w->access : &w->errors, fd);
-}
-
-static void obey(struct mg_worker *w, const struct control_message *message, struct msghdr *header)
-{
-    switch ((enum control_kind)message->kind) {
-    case CONTROL_DRAIN:
-        begin_drain(w, message->argument);
-        break;
-    case CONTROL_STOP:
-        stop_now(w);
-        break;
-    case CONTROL_REOPEN:
-        reopen_log(w, message, header);
-        break;
-    default:
-        break;
-    }
-}
-
-static void hear_master(struct mg_worker *w)
-{
-    for (;;) {
-        struct control_message message;
-        char space[CMSG_SPACE(sizeof(int))];
-        struct iovec piece = { &message, sizeof message };
-        struct msghdr header = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof space };
-        ssize_t bytes = recvmsg(w->control, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-        if (bytes == (ssize_t)sizeof message) {
-            obey(w, &message, &header);
-            continue;
-        }
-        if (bytes == 0 || (bytes < 0 && errno != EAGAIN && errno != EINTR)) { /* the master is dead: finish what runs */
-            net_unwatch(w->net, USER_CONTROL);
-            begin_drain(w, 5000);
-        }
-        return;
-    }
+    char *copy = text.bytes ? strndup(text.at, text.bytes) : NULL;
+    push_wake(w, (struct wake){ .event = MG_EVENT_CONTROL, .result = what, .token = argument, .slot = (uint32_t)fd, .text = copy, .own = true });
 }
 
 void worker_end(struct mg_worker *w, const char *message, uint32_t bytes)
 {
     if (bytes > 0) {
-        say(w, CONTROL_FAILED, 0, message, bytes);
+        talk_say(w, CONTROL_FAILED, w->generation, message, bytes);
         w->exit_code = 1;
     } else {
-        say(w, CONTROL_ENDED, 0, "", 0);
+        talk_say(w, CONTROL_ENDED, 0, "", 0);
     }
     w->ended = true;
 }
@@ -330,11 +255,13 @@ static void own_event(struct mg_worker *w, const struct net_event *event)
     if (event->kind == NET_TIMER && event->user == USER_LUA)
         worker_wake(w, event->token, 0);
     else if (event->kind == NET_TIMER && event->user == USER_DRAIN)
-        stop_now(w);
+        talk_stop(w);
     else if (event->kind == NET_TIMER && event->user == USER_LINGER)
         w->waited = true; /* long enough for the last bytes */
     else if (event->kind == NET_READY && event->user == USER_CONTROL)
-        hear_master(w);
+        talk_hear(w);
+    else if (event->kind == NET_TIMER && event->user == USER_SAY)
+        w->talk.again = false; /* the next turn tries */
     else if (event->kind == NET_DONE && event->user == USER_LOG_ACCESS)
         sink_written(w, &w->access, event->result);
     else if (event->kind == NET_DONE && event->user == USER_LOG_ERROR)
@@ -368,6 +295,8 @@ static void publish_stats(struct mg_worker *w)
 static bool take_turn(struct mg_worker *w)
 {
     sink_flush_all(w);
+    if (w->talk.said_first)
+        talk_flush(w);
     publish_stats(w);
     w->stats->since_ms = 0;
     int error = net_turn(w->net, 1);
@@ -388,7 +317,7 @@ static void check_drained(struct mg_worker *w)
 {
     if (w->draining && !w->drained_told && (w->client_count == 0 || w->waited)) {
         w->drained_told = true;
-        tell_control(w, MG_CONTROL_STOP, 1);
+        worker_tell(w, MG_CONTROL_STOP, 1, (struct slice){ 0 }, -1);
     }
 }
 
@@ -396,12 +325,13 @@ static void check_drained(struct mg_worker *w)
 static void heartbeat(struct mg_worker *w, uint32_t slot)
 {
     struct mg_stats *stats = w->stats;
-    int32_t route = w->requests[slot].pub.match.route;
+    const struct request *r = &w->requests[slot];
+    int32_t route = r->pub.match.route;
     stats->since_ms = (int64_t)net_now_ms(w->net);
-    if (stats->route == route)
+    if (stats->route == route) /* of the routes in use: others match no more */
         return;
     stats->route = route;
-    const char *name = (uint32_t)route < w->body_routes ? w->route_names[route] : NULL;
+    const char *name = (uint32_t)route < r->routes->count ? r->routes->names[route] : NULL;
     snprintf(stats->route_name, sizeof stats->route_name, "%s", name ? name : "");
 }
 

@@ -12,7 +12,7 @@
 #include "base/must.h"
 #include "net/internal.h"
 
-enum { RECORDS_FIRST = 4096, FILE_OPS_MAX = 4096, CONN_SLACK = 1024, TIMER_INDEX_BITS = 20 };
+enum { RECORDS_FIRST = 4096, FILE_OPS_MAX = 4096, CONN_SLACK = 1024, CONN_ROOM_MAX = 1 << 21, TIMER_INDEX_BITS = 20 };
 
 static void *store_new(size_t count, size_t each)
 {
@@ -50,20 +50,47 @@ double net_unix_time(const struct net *net)
 
 /* ---- birth and death ---- */
 
+/* Upstreams, and clients that were on their way when accepting paused. */
+uint32_t net_conn_room_for(uint32_t connections)
+{
+    return connections * 2 + CONN_SLACK;
+}
+
+int net_grow(struct net *net, uint32_t connections)
+{
+    uint32_t room = net_conn_room_for(connections);
+    if (room <= net->conn_room)
+        return 0;
+    int error = reserve_grow(&net->conn_store, room * sizeof *net->conns);
+    if (!error)
+        net->conn_room = room;
+    return error;
+}
+
+void net_adapt(struct net *net, const struct net_options *options)
+{
+    must(net_conn_room_for(options->connections) <= net->conn_room);
+    net->options.connections = options->connections;
+    net->options.buffer_bytes = options->buffer_bytes;
+    net->options.stall_ms = options->stall_ms;
+}
+
 static int stores_init(struct net *net)
 {
-    net->conn_room = net->options.connections * 2 + CONN_SLACK; /* upstreams, and clients that were on their way when accepting paused */
+    net->conn_room = net_conn_room_for(net->options.connections);
     net->timer_room = net->options.timers;
     net->file_room = FILE_OPS_MAX;
     net->record_room = RECORDS_FIRST;
-    net->conns = store_new(net->conn_room, sizeof *net->conns);
+    if (reserve_init(&net->conn_store, net->conn_room * sizeof *net->conns, CONN_ROOM_MAX * sizeof *net->conns) < 0)
+        return -ENOMEM;
+    net->conns = (struct conn *)net->conn_store.at;
     net->timers = store_new(net->timer_room, sizeof *net->timers);
     net->files = store_new(net->file_room, sizeof *net->files);
     net->records = malloc(net->record_room * sizeof *net->records);
     net->conn_free = net->timer_free = net->file_free = NOBODY;
     net->dirty_first = net->dirty_last = net->starved_first = net->starved_last = NOBODY;
     net->lent_now = -1;
-    return net->conns && net->timers && net->files && net->records ? 0 : -ENOMEM;
+    return net->timers && net->files && net->records ? 0 : -ENOMEM;
 }
 
 struct net *net_new(const struct net_options *options, char *ret_message, uint32_t message_bytes)
@@ -107,8 +134,11 @@ void net_free(struct net *net)
     }
     if (net->spare_fd >= 0)
         close(net->spare_fd);
-    if (net->conns)
-        munmap(net->conns, net->conn_room * sizeof *net->conns);
+    reserve_fini(&net->conn_store);
+    for (uint32_t i = 0; i < net->listener_room; i++)
+        if (net->listeners[i].ending)
+            close(net->listeners[i].fd);
+    free(net->listeners);
     if (net->timers)
         munmap(net->timers, net->timer_room * sizeof *net->timers);
     if (net->files)

@@ -5,12 +5,13 @@
 #include <liburing.h>
 #include <stdbool.h>
 
+#include "base/reserve.h"
 #include "base/wheel.h"
 #include "net/net.h"
 
 enum op { OP_NONE, OP_ACCEPT, OP_RECEIVE, OP_SEND, OP_CONNECT, OP_FILE, OP_WATCH };
 
-enum { GENERATION_MASK = 0xffffff, LISTENERS_MAX = 64, WATCHES_MAX = 64, NOBODY = UINT32_MAX, LENT_GROUP = 0 };
+enum { GENERATION_MASK = 0xffffff, WATCHES_MAX = 64, NOBODY = UINT32_MAX, LENT_GROUP = 0 };
 
 /*   FREE ──accept──▶ OPEN ──close(flush)──▶ FLUSHING ──sent──▶ CLOSING ──joined──▶ CLOSED ──told──▶ FREE
  *    └──connect──▶ CONNECTING ─▶ OPEN        └──close(linger)──▶ … ─▶ LINGERING ─▶ CLOSING            */
@@ -75,6 +76,7 @@ struct listener {
     int fd;
     uint32_t number, generation;
     bool wanted, armed;
+    bool ending; /* its descriptor is closed when the kernel accepts no more */
 };
 
 struct watch {
@@ -99,6 +101,7 @@ struct net {
     struct net_options options;
     struct lent lent;
 
+    struct reserve conn_store;
     struct conn *conns;
     uint32_t conn_room, conn_top, conn_free, conn_count;
     uint32_t dirty_first, dirty_last;
@@ -119,7 +122,8 @@ struct net {
     struct file_op *files;
     uint32_t file_room, file_top, file_free;
 
-    struct listener listeners[LISTENERS_MAX];
+    struct listener *listeners;
+    uint32_t listener_room;
     struct watch watches[WATCHES_MAX];
     int spare_fd;
     uint64_t accept_again; /* tick at which refused accepting is tried again; 0: no */

@@ -3,14 +3,17 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "base/must.h"
 #include "net/internal.h"
 
-enum { ACCEPT_RETRY_MS = 100 };
+enum { ACCEPT_RETRY_MS = 100, LISTENERS_FIRST = 16, DRAIN_MAX = 65536 };
 
 static void accept_arm(struct net *net, uint32_t index)
 {
@@ -20,33 +23,49 @@ static void accept_arm(struct net *net, uint32_t index)
     listener->armed = true;
 }
 
+/* A free place, or NULL: out of memory. */
+static struct listener *listener_get(struct net *net)
+{
+    for (uint32_t i = 0; i < net->listener_room; i++)
+        if (!net->listeners[i].wanted && !net->listeners[i].armed)
+            return &net->listeners[i];
+    uint32_t room = net->listener_room ? net->listener_room * 2 : LISTENERS_FIRST;
+    struct listener *listeners = realloc(net->listeners, room * sizeof *listeners);
+    if (!listeners)
+        return NULL;
+    memset(listeners + net->listener_room, 0, (room - net->listener_room) * sizeof *listeners);
+    net->listeners = listeners;
+    struct listener *first = &listeners[net->listener_room];
+    net->listener_room = room;
+    return first;
+}
+
 int net_listen(struct net *net, int fd, uint32_t number)
 {
-    for (uint32_t i = 0; i < LISTENERS_MAX; i++) {
-        struct listener *listener = &net->listeners[i];
-        if (listener->wanted || listener->armed)
-            continue;
-        listener->fd = fd;
-        listener->number = number;
-        listener->wanted = true;
-        listener->generation++;
-        if (!net->accept_paused)
-            accept_arm(net, i);
-        return 0;
-    }
-    return -ENOSPC;
+    struct listener *listener = listener_get(net);
+    if (!listener)
+        return -ENOMEM;
+    listener->fd = fd;
+    listener->number = number;
+    listener->wanted = true;
+    listener->generation = (listener->generation + 1) & GENERATION_MASK;
+    if (!net->accept_paused)
+        accept_arm(net, (uint32_t)(listener - net->listeners));
+    return 0;
+}
+
+static void stop(struct net *net, struct listener *listener)
+{
+    listener->wanted = false;
+    if (listener->armed)
+        uring_cancel(net, uring_tag(OP_ACCEPT, listener->generation, (uint32_t)(listener - net->listeners)));
 }
 
 void net_listen_stop(struct net *net, uint32_t number)
 {
-    for (uint32_t i = 0; i < LISTENERS_MAX; i++) {
-        struct listener *listener = &net->listeners[i];
-        if (!listener->wanted || listener->number != number)
-            continue;
-        listener->wanted = false;
-        if (listener->armed)
-            uring_cancel(net, uring_tag(OP_ACCEPT, listener->generation, i));
-    }
+    for (uint32_t i = 0; i < net->listener_room; i++)
+        if (net->listeners[i].wanted && net->listeners[i].number == number)
+            stop(net, &net->listeners[i]);
 }
 
 /* Pauses accepting at the bound of connections, goes on a little below it. */
@@ -55,7 +74,7 @@ void listen_update(struct net *net)
     bool retry = net->accept_again && net->tick >= net->accept_again;
     if (!net->accept_paused && net->conn_count >= net->options.connections) {
         net->accept_paused = true;
-        for (uint32_t i = 0; i < LISTENERS_MAX; i++)
+        for (uint32_t i = 0; i < net->listener_room; i++)
             if (net->listeners[i].armed)
                 uring_cancel(net, uring_tag(OP_ACCEPT, net->listeners[i].generation, i));
     } else if (net->accept_paused && net->conn_count + net->options.connections / 64 < net->options.connections) {
@@ -67,7 +86,7 @@ void listen_update(struct net *net)
     net->accept_again = 0; /* also while paused: a time that has passed would keep the worker awake */
     if (net->accept_paused)
         return;
-    for (uint32_t i = 0; i < LISTENERS_MAX; i++)
+    for (uint32_t i = 0; i < net->listener_room; i++)
         if (net->listeners[i].wanted && !net->listeners[i].armed)
             accept_arm(net, i);
 }
@@ -102,6 +121,37 @@ static void accept_one(struct net *net, struct listener *listener, int fd)
     conn_resume(net, index);
 }
 
+/* The kernel accepts no more on it: what is left in its queue is taken, and that was all. The socket may be shared with a process that takes
+ * from the same queue, so that one which was seen can be gone: waiting for it is bounded. */
+static void drain(struct net *net, struct listener *listener)
+{
+    struct timeval brief = { .tv_usec = 1000 }, never = { 0 };
+    struct pollfd queue = { .fd = listener->fd, .events = POLLIN };
+    setsockopt(listener->fd, SOL_SOCKET, SO_RCVTIMEO, &brief, sizeof brief);
+    for (int i = 0; i < DRAIN_MAX && poll(&queue, 1, 0) > 0; i++) {
+        int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0)
+            break;
+        accept_one(net, listener, fd);
+    }
+    setsockopt(listener->fd, SOL_SOCKET, SO_RCVTIMEO, &never, sizeof never);
+    close(listener->fd);
+    listener->ending = false;
+}
+
+void net_listen_end(struct net *net, uint32_t number)
+{
+    for (uint32_t i = 0; i < net->listener_room; i++) {
+        struct listener *listener = &net->listeners[i];
+        if (!listener->wanted || listener->number != number)
+            continue;
+        listener->ending = true;
+        stop(net, listener);
+        if (!listener->armed)
+            drain(net, listener);
+    }
+}
+
 void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags)
 {
     struct listener *listener = &net->listeners[index];
@@ -117,6 +167,8 @@ void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32
     if (flags & IORING_CQE_F_MORE || !current)
         return;
     listener->armed = false;
+    if (listener->ending)
+        drain(net, listener);
     if (!listener->wanted || net->accept_paused)
         return;
     if (result == -EMFILE && spare_give_up(net)) {

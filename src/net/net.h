@@ -64,6 +64,10 @@ struct net_options {
 /* NULL on failure, with a sentence for the user (cause and fix) in ret_message. */
 struct net *net_new(const struct net_options *options, char *ret_message, uint32_t message_bytes);
 void net_free(struct net *net);
+/* Bounds that hold from now on: connections, buffer_bytes and stall_ms of the options. More connections need net_grow() first. */
+void net_adapt(struct net *net, const struct net_options *options);
+/* Room for that many connections. 0, or -ENOMEM: nothing has changed. */
+int net_grow(struct net *net, uint32_t connections);
 
 /* ---- the turn ---- */
 /* Sends what is queued, sleeps (`wait` 0: does not) until the next completion or timer, records events. 0 or -errno. */
@@ -79,13 +83,16 @@ double net_unix_time(const struct net *net);
 int net_listen(struct net *net, int fd, uint32_t number);
 /* Connections that are accepted already still come. */
 void net_listen_stop(struct net *net, uint32_t number);
+/* The same for good: what waits in its queue is accepted, then the descriptor, which is the engine's from here on, is closed. */
+void net_listen_end(struct net *net, uint32_t number);
 
 /* ---- connections, by number ---- */
 int conn_connect(struct net *net, const struct sockaddr *address, uint32_t address_bytes, uint32_t owner, uint32_t *ret_conn);
 void conn_own(struct net *net, uint32_t conn, uint32_t owner);
 int conn_fd(const struct net *net, uint32_t conn);
-/* Connection numbers are below this. */
+/* Connection numbers are below this, and with so many connections as a bound below that. */
 uint32_t net_conn_room(const struct net *net);
+uint32_t net_conn_room_for(uint32_t connections);
 /* Room for at least `bytes` (≤ 16320) at the tail of the output queue; NULL: the buffer bound is reached, or closing. Then commit what was written. */
 char *conn_out(struct net *net, uint32_t conn, uint32_t bytes);
 void conn_out_commit(struct net *net, uint32_t conn, uint32_t bytes);
@@ -138,14 +145,4 @@ int net_open(struct net *net, int folder, const char *path, uint64_t flags, uint
 int net_watch(struct net *net, int fd, uint32_t user);
 void net_unwatch(struct net *net, uint32_t user);
 
-/* ---- facts ---- */
-struct net_facts {
-    uint32_t connections, paused, timers;
-    uint32_t lent_free;        /* buffers the kernel may use now */
-    uint32_t out_bytes;        /* memory in output blocks */
-    uint64_t no_buffers;       /* times the kernel found no buffer */
-    uint64_t overflows;        /* completions lost: no memory to keep what did not fit the completion ring */
-    uint64_t turns, enters;
-    uint64_t bytes_in, bytes_out;
-};
-void net_facts(const struct net *net, struct net_facts *ret_facts);
+#include "net/facts.h"

@@ -54,9 +54,11 @@ static struct exchange *exchange_of(const struct proxy *proxy, uint32_t number)
 static struct exchange *exchange_get(struct proxy *proxy, struct upstream *upstream, uint32_t user)
 {
     struct exchange *x = proxy->exchange_free;
+    if (proxy->exchange_count >= proxy->options.exchanges)
+        return NULL;
     if (x)
         proxy->exchange_free = x->next;
-    else if (proxy->exchange_top < proxy->options.exchanges)
+    else if (proxy->exchange_top < proxy->exchange_room)
         x = &proxy->exchanges[proxy->exchange_top++];
     else
         return NULL;

@@ -12,6 +12,7 @@
 #pragma once
 #include <stdbool.h>
 
+#include "base/reserve.h"
 #include "http/head.h"
 #include "net/net.h"
 #include "proxy/address.h"
@@ -92,12 +93,13 @@ struct proxy {
     struct proxy_options options;
     struct upstream *upstreams[PROXY_UPSTREAMS_MAX];
 
+    struct reserve link_store, exchange_store;
     struct link *links;
-    uint32_t link_top, link_free, link_count;
+    uint32_t link_room, link_top, link_free, link_count;
 
     struct exchange *exchanges;
     struct exchange *exchange_free;
-    uint32_t exchange_top, exchange_count;
+    uint32_t exchange_room, exchange_top, exchange_count;
     struct exchange_list due; /* those with something to tell */
 
     struct partial *partial_free;

@@ -9,6 +9,8 @@
 #include "base/must.h"
 #include "proxy/inner.h"
 
+enum { EXCHANGES_MAX = 65535, LINKS_MAX = 1000000 };
+
 /* ---- birth and death ---- */
 
 static uint32_t or_else(uint32_t value, uint32_t initial)
@@ -23,7 +25,7 @@ static uint32_t at_most(uint32_t value, uint32_t most)
 
 static void options_complete(struct proxy_options *o)
 {
-    o->exchanges = at_most(or_else(o->exchanges, 4096), 65535);
+    o->exchanges = at_most(or_else(o->exchanges, 4096), EXCHANGES_MAX);
     o->connections = or_else(o->connections, 8192);
     o->idle_per_server = or_else(o->idle_per_server, 64);
     o->idle_ms = or_else(o->idle_ms, 4000);
@@ -44,13 +46,32 @@ struct proxy *proxy_new(struct net *net, const struct proxy_options *options)
     proxy->options = *options;
     options_complete(&proxy->options);
     proxy->link_free = LINK_NONE;
-    proxy->links = calloc(proxy->options.connections, sizeof *proxy->links);
-    proxy->exchanges = calloc(proxy->options.exchanges, sizeof *proxy->exchanges);
-    if (!proxy->links || !proxy->exchanges) {
+    if (reserve_init(&proxy->link_store, proxy->options.connections * sizeof *proxy->links, LINKS_MAX * sizeof *proxy->links) < 0
+        || reserve_init(&proxy->exchange_store, proxy->options.exchanges * sizeof *proxy->exchanges, EXCHANGES_MAX * sizeof *proxy->exchanges) < 0) {
         proxy_free(proxy);
         return NULL;
     }
+    proxy->links = (struct link *)proxy->link_store.at;
+    proxy->exchanges = (struct exchange *)proxy->exchange_store.at;
+    proxy->link_room = proxy->options.connections;
+    proxy->exchange_room = proxy->options.exchanges;
     return proxy;
+}
+
+static void adapt(struct reserve *store, size_t each, uint32_t wanted, uint32_t *bound, uint32_t *room)
+{
+    if (wanted > *room && reserve_grow(store, wanted * each) == 0)
+        *room = wanted;
+    *bound = at_most(wanted, *room);
+}
+
+void proxy_adapt(struct proxy *proxy, const struct proxy_options *options)
+{
+    struct proxy_options o = *options;
+    options_complete(&o);
+    adapt(&proxy->link_store, sizeof *proxy->links, o.connections, &proxy->options.connections, &proxy->link_room);
+    adapt(&proxy->exchange_store, sizeof *proxy->exchanges, o.exchanges, &proxy->options.exchanges, &proxy->exchange_room);
+    proxy->options.window_bytes = o.window_bytes;
 }
 
 void proxy_free(struct proxy *proxy)
@@ -60,8 +81,8 @@ void proxy_free(struct proxy *proxy)
     exchanges_fini(proxy);
     partials_fini(proxy);
     pool_fini(proxy);
-    free(proxy->exchanges);
-    free(proxy->links);
+    reserve_fini(&proxy->exchange_store);
+    reserve_fini(&proxy->link_store);
     free(proxy);
 }
 
@@ -271,9 +292,11 @@ static uint32_t number_of(const struct proxy *proxy, const struct link *link)
 static struct link *link_get(struct proxy *proxy)
 {
     uint32_t number = proxy->link_free;
+    if (proxy->link_count >= proxy->options.connections)
+        return NULL;
     if (number != LINK_NONE)
         proxy->link_free = proxy->links[number].next;
-    else if (proxy->link_top < proxy->options.connections)
+    else if (proxy->link_top < proxy->link_room)
         number = proxy->link_top++;
     else
         return NULL;

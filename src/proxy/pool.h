@@ -28,6 +28,8 @@ struct proxy_options {
 struct proxy *proxy_new(struct net *net, const struct proxy_options *options);
 /* All exchanges and connections are forgotten, not closed: free the engine next. */
 void proxy_free(struct proxy *proxy);
+/* Other bounds from now on: exchanges, connections and window_bytes of the options, as far as there is memory to grow. */
+void proxy_adapt(struct proxy *proxy, const struct proxy_options *options);
 
 /* `servers` is a list of lines "ADDRESS" or "ADDRESS WEIGHT" (1 to 1000). ADDRESS: host:port, [v6]:port, unix:/path or name:port. A name
  * is resolved here, which may block, and each of its addresses is a server; at most PROXY_SERVERS_MAX in all.

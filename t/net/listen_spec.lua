@@ -36,18 +36,30 @@ describe("listening", function()
         assert.equal(50, e:facts().connections)
     end)
 
-    it("is refused when there are too many listeners, and one that stopped makes room", function()
-        local fds = {}
-        for number = 1, 64 do
-            fds[number] = engine.listener()
-            assert.equal(0, lib.net_listen(e.net, fds[number], number))
+    it("takes as many listeners as it is given, and one that stopped makes room", function()
+        local addresses = {}
+        for number = 1, 200 do addresses[number] = e:listen(number) end
+        for number = 1, 199 do
+            lib.net_listen_stop(e.net, number)
+            e:turn()
         end
-        local fd = engine.listener()
-        assert.equal(-28, lib.net_listen(e.net, fd, 65))
-        lib.net_listen_stop(e.net, 7)
-        e:turn()
-        e:turn()
-        assert.equal(0, lib.net_listen(e.net, fd, 65))
+        addresses[1] = e:listen(201)
+        for _, number in ipairs { 1, 200 } do engine.connect(addresses[number]) end
+        e:run(function() return e:count("accepted") == 2 end)
+    end)
+
+    it("ends: who waits in the socket's queue is accepted, then the socket is closed", function()
+        local address, fd = e:listen(1)
+        local own = unistd.dup(fd)
+        for _ = 1, 30 do engine.connect(address) end
+        lib.net_listen_end(e.net, 1)
+        e:run(function() return e:count("accepted") == 30 end)
+        e:run_ms(20)
+        assert.is_nil((fcntl.fcntl(fd, fcntl.F_GETFD)))
+        engine.connect(address) -- another descriptor of it is open: nobody accepts here any more
+        e:run_ms(20)
+        assert.equal(30, e:count("accepted"))
+        engine.accept(own)
     end)
 
     it("stops: who comes later waits in the socket's queue, who was accepted is served", function()

@@ -1,0 +1,313 @@
+--- The life of a generation in this worker:
+---
+---   candidate --commit--> serving --the next one commits--> retiring --its last request has ended--> stopping --> over
+---       \--------------------------------- abandon -------------------------------------------------/
+---
+--- A candidate is built beside the one that serves and changes nothing of it. A commit swaps between two requests and cannot fail. A
+--- retiring one finishes its requests on its own code, then runs its stop hooks, and lets go of what it held.
+local ffi = require "ffi"
+local abi = require "moongate.abi"
+local await = require "moongate.await"
+local chain = require "moongate.chain"
+local evaluate = require "moongate.evaluate"
+local handles = require "moongate.handles"
+local paths = require "moongate.paths"
+local programs = require "moongate.programs"
+local response = require "moongate.response"
+local snapshot = require "moongate.snapshot"
+
+local M = {}
+
+local C = abi.C
+local log = response.log
+
+local options         -- as the command line said them
+local serving, candidate = false, false
+
+--- ---- building ----
+
+--- Evaluates the files. Nobody can wait meanwhile, and tasks that are begun belong to it.
+---@param number integer
+---@param given? moongate.Snapshot
+---@return moongate.Living? generation
+---@return string? message
+function M.evaluate(number, given)
+    local made = { number = number, tasks = {}, state = "candidate", aborts = {}, since = 0 }
+    local task = await.current()
+    await.enter(nil)
+    programs.loading = made
+    local evaluation = evaluate.command(options, given)
+    programs.loading = false
+    await.enter(task)
+    if not evaluation.config then
+        await.cancel_all(made, true)
+        return nil, evaluation.problems:text()
+    end
+    made.config, made.app = evaluation.config, evaluation.apps
+    made.app.folder = paths.folder_of(evaluation.files[1] or "")
+    made.app.held = handles.new()
+    return made
+end
+
+--- Compiles its routes and opens what they name. true; or nil and a message.
+---@param generation moongate.Living
+function M.build(generation)
+    programs.add(generation)
+    return chain.build(generation)
+end
+
+--- Runs its start hooks, in the calling task. nil; or what went wrong.
+---@param generation moongate.Living
+---@param with_once boolean also those that run once for all workers
+---@return string? problem
+function M.start(generation, with_once)
+    generation.started = true
+    for _, hook in ipairs(generation.app.start) do
+        if not hook.once or with_once then
+            local ok, message = xpcall(hook.fn, response.traced)
+            if not ok then
+                generation.started = false
+                return ("on_start at %s: %s"):format(hook.where, message)
+            end
+        end
+    end
+    return nil
+end
+
+--- ---- ending ----
+
+local function run_stop(generation)
+    if not generation.started then return end
+    generation.started = false
+    for _, hook in ipairs(generation.app.stop) do
+        local ok, message = xpcall(hook.fn, response.traced)
+        if not ok then log(3, ("on_stop at %s: %s"):format(hook.where, message)) end
+    end
+end
+
+local SWEEP_STEP = 64 -- of the collector, in its own measure of KB
+
+local sweeping = false
+
+--- What a generation leaves is collected little by little, so that no request waits for it.
+local function sweep()
+    repeat await.breathe() until collectgarbage("step", SWEEP_STEP)
+    sweeping = false
+end
+
+--- It serves nobody any more.
+local function let_go(generation)
+    generation.state = "over"
+    if generation.app then handles.close(generation.app.held) end
+    if generation.routes then C.mg_routes_drop(generation.routes) end
+    generation.routes = nil
+    programs.remove(generation)
+    if not sweeping then
+        sweeping = true
+        await.spawn(sweep, nil, nil, nil, false)
+    end
+end
+
+--- Its last request has ended, or it never had one: the hooks, and then the end.
+local function stop(generation)
+    if generation.state == "stopping" or generation.state == "over" then return end
+    generation.state = "stopping"
+    await.cancel_all(generation, true)
+    local task = await.spawn(function()
+        run_stop(generation)
+        await.cancel_all(generation, true)
+        let_go(generation)
+    end, nil, nil, nil, generation)
+    task.steady = true
+end
+
+--- C has told that the last request of retired routes has ended.
+---@param program integer
+function M.retired(program)
+    local generation = programs.alive[program]
+    if generation and generation.state == "retiring" then stop(generation) end
+end
+
+local function retire(generation)
+    generation.state = "retiring"
+    await.cancel_all(generation, false)
+    C.mg_routes_retire(abi.worker, generation.routes)
+end
+
+--- The worker ends: the stop hooks of every generation that has not run them, the oldest first. In a task.
+function M.stop_all()
+    if candidate then await.cancel_all(candidate, true) end
+    for _, generation in ipairs(programs.list()) do run_stop(generation) end
+end
+
+--- ---- taking into service ----
+
+local LEVELS = { debug = 0, info = 1, warn = 2, error = 3 }
+
+--- The settings of a generation become those of the worker.
+function M.apply_settings(config)
+    local worker = abi.worker
+    local settings = C.mg_settings(worker)
+    for _, row in ipairs(abi.settings_rows()) do settings[row.field] = config.settings[row.field] end
+    local server = config.server or ""
+    C.mg_server_field(worker, server, #server)
+    abi.border.debug = config.debug and 1 or 0
+    C.mg_log_format(worker, config.log.format == "json" and 1 or 0, config.debug and 0 or LEVELS[config.log.level])
+end
+
+local function adapt(config)
+    M.apply_settings(config)
+    if C.mg_adapt(abi.worker) == 0 then return end
+    local key = ffi.string(abi.border.text, abi.border.text_bytes)
+    log(2, ("%s: there is no memory for so many; the old limit stays until the worker starts anew: restart the gateway, or ask for less"):format(key))
+end
+
+--- The generation that serves from now on.
+---@param generation moongate.Living
+function M.use(generation)
+    serving = generation
+    generation.state, generation.since = "serving", math.floor(C.mg_unix_time(abi.worker))
+    chain.use(generation)
+end
+
+--- ---- what the master asks for ----
+
+local function say(kind, number, text)
+    C.mg_say(abi.worker, kind, number, text or "", text and #text or 0)
+end
+
+--- The worker's own candidate is given up; its tasks end, and its stop hooks run when its start hooks did.
+local function give_up()
+    local generation = candidate
+    candidate = false
+    if not generation then return end
+    generation.given_up = true
+    if generation.program then stop(generation) else await.cancel_all(generation, true) end
+end
+
+local function failed(number, message)
+    say(C.CONTROL_FAILED, number, message)
+    if candidate and candidate.number == number then give_up() end
+end
+
+--- The steps of building, with a turn between them in which requests are answered.
+local function build_candidate(number, sources)
+    local given, message
+    if sources then
+        given, message = snapshot.read(sources)
+        C.mg_file_close(sources)
+        if not given then return message end
+        await.breathe()
+    end
+    local generation
+    generation, message = M.evaluate(number, given)
+    if not generation then return message end
+    candidate = generation
+    await.breathe()
+    if generation.given_up then return nil end
+    local ok
+    ok, message = M.build(generation)
+    if not ok then return message end
+    await.breathe()
+    if generation.given_up then return nil end
+    return nil, generation
+end
+
+local function prepare(number, sources)
+    local problem, generation = build_candidate(number, sources)
+    if problem then return failed(number, problem) end
+    if not generation then return end
+    local task = await.spawn(function()
+        local wrong = M.start(generation, false)
+        if generation.given_up then return end
+        if wrong then return failed(number, wrong) end
+        generation.prepared = true
+        say(C.CONTROL_PREPARED, number)
+    end, nil, nil, nil, generation)
+    task.watched = true -- cancelling it is no error
+end
+
+--- Builds a candidate out of a descriptor's sources (nil: the disk). Says PREPARED or FAILED.
+---@param number integer
+---@param sources? integer
+function M.prepare(number, sources)
+    give_up()
+    if not serving then
+        if sources then C.mg_file_close(sources) end
+        return failed(number, "this worker has not started yet: reload again in a moment")
+    end
+    await.spawn(prepare, number, sources, nil, false)
+end
+
+--- The candidate serves from now on, and accepts on the sockets named; the one before retires.
+---@param number integer
+---@param doors string
+function M.commit(number, doors)
+    local new, old = candidate, serving
+    if not new or new.number ~= number or not new.prepared then
+        return say(C.CONTROL_FAILED, number, ("generation %d is not prepared in this worker"):format(number))
+    end
+    candidate = false
+    adapt(new.config)
+    M.use(new)
+    if doors ~= "" then C.mg_accept_on(abi.worker, doors, #doors) end
+    jit.flush()
+    C.mg_ready(abi.worker, number)
+    retire(old)
+end
+
+--- The candidate is forgotten.
+---@param number integer
+function M.abandon(number)
+    if candidate and candidate.number == number then give_up() end
+end
+
+--- ---- the first ----
+
+-- Exit codes of the command line (src/proc/options.tbl.h).
+local NO_RING, NO_START = 5, 6
+local ENOMEM = -12
+
+--- The generation that a worker begins with, built and ready to serve; or nil, a message and an exit code. Opens the engine. Its start hooks
+--- are still to be run.
+---@param number integer
+---@param sources integer descriptor of a snapshot of its files, -1: the disk
+---@return moongate.Living? first
+---@return string? message
+---@return integer? code
+function M.first(number, sources)
+    local given, message, first, ok
+    if sources >= 0 then
+        given, message = snapshot.read(sources)
+        C.mg_file_close(sources)
+        if not given then return nil, message end
+    end
+    first, message = M.evaluate(number, given)
+    if not first then return nil, message end
+    M.apply_settings(first.config)
+    local opened = C.mg_open(abi.worker)
+    if opened < 0 then return nil, ffi.string(abi.border.text, abi.border.text_bytes), opened ~= ENOMEM and NO_RING or NO_START end
+    ok, message = M.build(first)
+    if not ok then return nil, message end
+    return first
+end
+
+--- The generation that serves; false before the first does.
+---@return moongate.Living|false
+function M.serving()
+    return serving
+end
+
+--- The app whose code a request runs.
+---@param slot integer
+function M.app_of(slot)
+    return programs.alive[C.mg_request(abi.worker, slot).program].app
+end
+
+--- Called once.
+---@param said table what the command line said
+function M.begin(said)
+    options = said
+end
+
+return M

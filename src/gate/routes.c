@@ -1,0 +1,41 @@
+/* Compiling and letting go; the counting is the requests' (request.c). */
+#include "gate/routes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct routes *routes_new(const struct route_builder *builder, const double *body_bytes, uint32_t count, uint32_t number)
+{
+    struct routes *routes = calloc(1, sizeof *routes);
+    if (!routes)
+        return NULL;
+    routes->program = route_compile(builder);
+    routes->body_bytes = malloc((count + 1) * sizeof *routes->body_bytes);
+    routes->names = calloc(count + 1, sizeof *routes->names);
+    if (!routes->program || !routes->body_bytes || !routes->names) {
+        routes_free(routes);
+        return NULL;
+    }
+    memcpy(routes->body_bytes, body_bytes, count * sizeof *body_bytes);
+    routes->count = count;
+    routes->number = number;
+    return routes;
+}
+
+void routes_free(struct routes *routes)
+{
+    if (!routes)
+        return;
+    route_program_free(routes->program);
+    free(routes->body_bytes);
+    for (uint32_t i = 0; routes->names && i < routes->count; i++)
+        free(routes->names[i]);
+    free(routes->names);
+    free(routes);
+}
+
+void routes_name(struct routes *routes, uint32_t route, struct slice text)
+{
+    if (route < routes->count && !routes->names[route])
+        routes->names[route] = strndup(text.at, text.bytes);
+}

@@ -1,0 +1,21 @@
+/* The routes of a generation, as requests need them after they were matched: the program, the limits of content, the names. Counted:
+ * each request keeps those that it was matched with until its slot is free, so that a new generation can serve beside it. */
+#pragma once
+#include "base/slice.h"
+#include "route/route.h"
+
+struct routes {
+    struct route_program *program;
+    double *body_bytes; /* per route number; < 0: the default */
+    char **names;       /* per route number; NULL: none */
+    uint32_t count;     /* route numbers are below it */
+    uint32_t number;    /* what Lua calls them: `program` of their requests */
+    uint32_t requests;  /* that were matched with them and live */
+    uint32_t retired;   /* they serve no more: whoever made them is told when the last request has ended */
+};
+
+/* NULL: out of memory. */
+struct routes *routes_new(const struct route_builder *builder, const double *body_bytes, uint32_t count, uint32_t number);
+void routes_free(struct routes *routes);
+/* What a route is called in the master's log. The first name stays. */
+void routes_name(struct routes *routes, uint32_t route, struct slice text);
