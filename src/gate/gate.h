@@ -170,7 +170,7 @@ void worker_use_routes(struct mg_worker *w, struct routes *routes);
 /* MG_CONTROL_RETIRED comes when the last of their requests has ended. */
 void worker_retire_routes(struct mg_worker *w, struct routes *routes);
 /* An event for Lua. The text is copied; `fd` comes as its slot. */
-void worker_tell(struct mg_worker *w, enum mg_control what, double argument, struct slice text, int fd);
+void worker_announce(struct mg_worker *w, enum mg_control what, double argument, struct slice text, int fd);
 int32_t worker_next(struct mg_worker *w);
 void worker_wake(struct mg_worker *w, double token, int32_t result);
 /* Lua shall answer this request with `status`; `text` lives as long as the request. */

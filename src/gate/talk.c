@@ -192,7 +192,7 @@ static void begin_drain(struct mg_worker *w, double ms)
     stop_accepting(w);
     net_timer_start(w->net, ms, USER_DRAIN, 0);
     client_drain_all(w);
-    worker_tell(w, MG_CONTROL_DRAIN, ms, (struct slice){ 0 }, -1);
+    worker_announce(w, MG_CONTROL_DRAIN, ms, (struct slice){ 0 }, -1);
 }
 
 /* The time is over: what runs is answered 503, what streams is cut, and the connections get a moment to take it. The slots stay taken: their
@@ -218,7 +218,7 @@ void talk_stop(struct mg_worker *w)
     }
     client_drain_all(w);
     net_timer_start(w->net, STOP_FLUSH_MS, USER_LINGER, 0);
-    worker_tell(w, MG_CONTROL_STOP, 0, (struct slice){ 0 }, -1);
+    worker_announce(w, MG_CONTROL_STOP, 0, (struct slice){ 0 }, -1);
 }
 
 /* `fd` -1: none came along. */
@@ -245,16 +245,16 @@ static void obey(struct mg_worker *w, const struct control_message *message, int
         break;
     case CONTROL_PREPARE:
         taken = fd;
-        worker_tell(w, MG_CONTROL_PREPARE, message->argument, text, fd);
+        worker_announce(w, MG_CONTROL_PREPARE, message->argument, text, fd);
         break;
     case CONTROL_COMMIT:
-        worker_tell(w, MG_CONTROL_COMMIT, message->argument, text, -1);
+        worker_announce(w, MG_CONTROL_COMMIT, message->argument, text, -1);
         break;
     case CONTROL_ABANDON:
-        worker_tell(w, MG_CONTROL_ABANDON, message->argument, text, -1);
+        worker_announce(w, MG_CONTROL_ABANDON, message->argument, text, -1);
         break;
     case CONTROL_ASK:
-        worker_tell(w, MG_CONTROL_ASK, message->argument, text, -1);
+        worker_announce(w, MG_CONTROL_ASK, message->argument, text, -1);
         break;
     default:
         break;

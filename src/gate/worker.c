@@ -153,7 +153,7 @@ void worker_retire_routes(struct mg_worker *w, struct routes *routes)
     must(routes != w->routes);
     routes->retired = true;
     if (routes->requests == 0)
-        worker_tell(w, MG_CONTROL_RETIRED, routes->number, (struct slice){ 0 }, -1);
+        worker_announce(w, MG_CONTROL_RETIRED, routes->number, (struct slice){ 0 }, -1);
 }
 
 void worker_free(struct mg_worker *w)
@@ -231,7 +231,7 @@ static bool pop_wake(struct mg_worker *w)
     return true;
 }
 
-void worker_tell(struct mg_worker *w, enum mg_control what, double argument, struct slice text, int fd)
+void worker_announce(struct mg_worker *w, enum mg_control what, double argument, struct slice text, int fd)
 {
     char *copy = text.bytes ? strndup(text.at, text.bytes) : NULL;
     push_wake(w, (struct wake){ .event = MG_EVENT_CONTROL, .result = what, .token = argument, .slot = (uint32_t)fd, .text = copy, .own = true });
@@ -317,7 +317,7 @@ static void check_drained(struct mg_worker *w)
 {
     if (w->draining && !w->drained_told && (w->client_count == 0 || w->waited)) {
         w->drained_told = true;
-        worker_tell(w, MG_CONTROL_STOP, 1, (struct slice){ 0 }, -1);
+        worker_announce(w, MG_CONTROL_STOP, 1, (struct slice){ 0 }, -1);
     }
 }
 
