@@ -78,6 +78,7 @@ static int run(const struct options *options)
     case COMMAND_STOP:
     case COMMAND_RELOAD:
     case COMMAND_STATUS:
+    case COMMAND_GENERATIONS:
         return client_run(options);
     case COMMAND_VERSION:
         return print_version();

@@ -5,7 +5,7 @@
 
 /* What the command line said; strings are the caller's for the whole run. */
 struct vm_options {
-    const char *command;      /* "run", "serve", "proxy", "check", "routes" */
+    const char *command;      /* "run", "serve", "proxy", "check", "routes", "generations" */
     const char *file;         /* config or app for run, check, routes */
     const char *const *arguments; /* further words: the folder of serve, ADDR and UPSTREAM… of proxy */
     int argument_count;
@@ -15,6 +15,7 @@ struct vm_options {
     int field_count;
     const char *workers;      /* --workers: "auto" or a number; NULL: the config's */
     const char *name;         /* --name; NULL: from the file */
+    const char *answer;       /* of the running instance, for commands that show one (JSON); NULL: none was asked */
     int debug, json, watch;
 };
 
@@ -47,8 +48,8 @@ struct vm_worker_boot {
 int vm_plan(const struct vm_options *options, int out, int sources);
 /* Runs a worker until it ends. Exit code. */
 int vm_worker(const struct vm_worker_boot *boot);
-/* Runs lua/moongate/cli_<command>.lua (check, routes, explain). Exit code. A command that asks a file what it would do with a request gets
- * a worker that listens nowhere. */
+/* Runs lua/moongate/cli_<command>.lua (check, routes, explain; with options->answer: generations). Exit code. A command that asks a file
+ * what it would do with a request gets a worker that listens nowhere. */
 int vm_command(const struct vm_options *options);
 /* Flavour and version of the LuaJIT built in, for `version`. */
 const char *vm_version(void);

@@ -1,4 +1,4 @@
-/* Asks a running instance: chooses it by name, sends one line, prints what comes back, waits no longer than it was told to. */
+/* Asks a running instance: chooses it by name, sends one line, shows what comes back, waits no longer than it was told to. */
 #include "proc/client.h"
 
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "proc/clock.h"
+#include "proc/control.h"
 #include "proc/limits.h"
 #include "proc/names.h"
 #include "proc/text.h"
@@ -99,27 +100,59 @@ static bool read_answer(int fd, struct text *answer)
             return false;
         ssize_t got = recv(fd, bytes, sizeof bytes, 0);
         if (got > 0)
-            text_put(answer, "%.*s", (int)got, bytes);
+            text_add(answer, bytes, (uint32_t)got);
         else if (got == 0 || (errno != EAGAIN && errno != EINTR))
-            return true;
+            break;
         take_wait(answer, &until);
     }
+    return true;
 }
 
-static int print_answer(const struct options *options, const struct text *answer)
+/* What is behind `word` at the front of the answer; NULL: it begins otherwise. */
+static const char *behind(const struct text *answer, const char *word)
 {
-    static const char refused[] = "error: ";
-    uint32_t skip = sizeof refused - 1;
-    if (answer->bytes >= skip && memcmp(answer->at, refused, skip) == 0) {
-        fprintf(stderr, "moongate: %.*s", (int)(answer->bytes - skip), answer->at + skip);
+    size_t bytes = strlen(word);
+    return answer->bytes >= bytes && memcmp(answer->at, word, bytes) == 0 ? answer->at + bytes : NULL;
+}
+
+/* Questions to the workers, by command: what is sent behind "ask", and shown by lua/moongate/cli_<command>.lua. */
+static bool is_question(enum command command)
+{
+    return command == COMMAND_GENERATIONS;
+}
+
+static int show_answer(const struct options *options, const struct text *answer)
+{
+    const char *refused = behind(answer, "error: "), *failed = behind(answer, "failed\n");
+    if (refused || failed) {
+        const char *from = refused ? refused : failed;
+        fprintf(stderr, "%s%.*s", refused ? "moongate: " : "", (int)(answer->at + answer->bytes - from), from);
         return EXIT_CONFIG;
     }
     if (answer->bytes == 0) {
         fprintf(stderr, "moongate: %s: the instance ended without an answer\n", options->vm.command);
         return EXIT_TIMEOUT;
     }
+    if (is_question(options->command) && !options->vm.json) {
+        struct vm_options vm = options->vm;
+        vm.answer = answer->at;
+        return vm_command(&vm);
+    }
     fwrite(answer->at, 1, answer->bytes, stdout);
     return EXIT_OK;
+}
+
+/* Sends the command and takes the answer, whole. False: said why not. */
+static bool converse(const struct options *options, int fd, struct text *answer)
+{
+    char line[CONTROL_LINE_BYTES];
+    bool question = is_question(options->command);
+    int bytes = snprintf(line, sizeof line, "%s%s%s\n", question ? "ask " : "", options->vm.command, options->vm.json && !question ? " json" : "");
+    bool sent = send(fd, line, (size_t)bytes, MSG_NOSIGNAL) == bytes;
+    if (!sent || read_answer(fd, answer))
+        return true;
+    fprintf(stderr, "moongate: %s: no answer in time\n", options->vm.command);
+    return false;
 }
 
 /* A handle of the process at the other end, -1 where there is none. */
@@ -134,21 +167,13 @@ static int peer_handle(int fd)
 
 int client_run(const struct options *options)
 {
-    char line[40];
     int fd;
     struct text answer = { 0 };
     int code = connect_instance(options, &fd);
     if (code != GO_ON)
         return code;
     int master = options->command == COMMAND_STOP ? peer_handle(fd) : -1;
-    int bytes = snprintf(line, sizeof line, "%s%s\n", options->vm.command, options->vm.json ? " json" : "");
-    bool sent = send(fd, line, (size_t)bytes, MSG_NOSIGNAL) == bytes;
-    if (sent && !read_answer(fd, &answer)) {
-        fprintf(stderr, "moongate: %s: no answer in time\n", options->vm.command);
-        code = EXIT_TIMEOUT;
-    } else {
-        code = print_answer(options, &answer);
-    }
+    code = converse(options, fd, &answer) ? show_answer(options, &answer) : EXIT_TIMEOUT;
     if (master >= 0) {
         struct pollfd gone = { master, POLLIN, 0 };
         poll(&gone, 1, code == EXIT_OK ? GONE_MS : 0); /* it has said goodbye: now it only has to exit */

@@ -1,4 +1,4 @@
-/* The other end of the control socket: `moongate stop`, `status`, `reload`. */
+/* The other end of the control socket: `moongate stop`, `status`, `reload`, `generations`. */
 #pragma once
 #include "proc/options.h"
 

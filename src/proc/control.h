@@ -2,14 +2,15 @@
  *
  *   > status json                    the command, one line
  *   < {"name": …}                    the answer until the end; "error: …" when it is refused
- *   < wait 31000                     may come first: the rest follows within so many milliseconds */
+ *   < failed                         comes first when the answer says why it could not be done
+ *   < wait 31000                     may come before all: the rest follows within so many milliseconds */
 #pragma once
 #include <poll.h>
 #include <stdint.h>
 
 #include "proc/text.h"
 
-enum { CONTROL_CLIENTS_MAX = 32, CONTROL_LINE_BYTES = 256, CONTROL_POLLS = CONTROL_CLIENTS_MAX + 1 };
+enum { CONTROL_CLIENTS_MAX = 32, CONTROL_LINE_BYTES = 4096, CONTROL_POLLS = CONTROL_CLIENTS_MAX + 1 };
 
 enum client_state {
     CLIENT_NONE,
@@ -19,8 +20,13 @@ enum client_state {
     CLIENT_TAKING,  /* the answer */
 };
 
+/* What a client that waits is waiting for. */
+enum client_wait { WAIT_STOP, WAIT_RELOAD, WAIT_ASK };
+
 struct client {
     enum client_state state;
+    enum client_wait wait;
+    uint32_t ticket; /* of the reload or question */
     int fd;
     int64_t due_ms; /* closed then; INT64_MAX while it waits for us */
     char line[CONTROL_LINE_BYTES];

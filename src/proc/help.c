@@ -81,8 +81,9 @@ void help_command(enum command command)
     print_options(command);
     if (command == COMMAND_RUN || command == COMMAND_SERVE || command == COMMAND_PROXY)
         printf("\nRuns in the foreground until SIGTERM, SIGINT or `moongate stop`: requests in flight are finished within the\n"
-               "drain limit; a second signal ends it at once. SIGUSR1 opens the log files anew. When all workers accept, one\n"
-               "line on standard error names every address: moongate: NAME serves http://127.0.0.1:8080 with 2 workers\n");
+               "drain limit; a second signal ends it at once. SIGHUP does what `moongate reload` does; SIGUSR1 opens the log\n"
+               "files anew. When all workers accept, one line on standard error names every address:\n"
+               "moongate: NAME serves http://127.0.0.1:8080 with 2 workers\n");
     if (command != COMMAND_HELP && command != COMMAND_VERSION)
         printf("\nExit codes: moongate help exit-codes. The control socket is in $MOONGATE_RUNTIME_DIR, or else in /run/moongate\n"
                "(root), $XDG_RUNTIME_DIR/moongate or /tmp/moongate-UID.\n");

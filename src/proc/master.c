@@ -17,10 +17,10 @@
 #include "proc/signals.h"
 #include "proc/title.h"
 
-enum { GO_ON = -1, POLLS_BEFORE_WORKERS = 1 + CONTROL_POLLS, TURN_MS_MAX = 60000 };
-enum { DESCRIPTORS_OF_MASTER = 16 }; /* standard ones, signals, name, control, logs, shared memory */
-
-static const char no_reload[] = "reload: not possible in this version: stop the instance and run it again";
+/* What is polled, in this order. */
+enum { POLL_SIGNALS, POLL_WATCH, POLL_CANDIDATE, POLL_CONTROL = POLL_CANDIDATE + CANDIDATE_POLLS, POLL_WORKERS = POLL_CONTROL + CONTROL_POLLS };
+enum { GO_ON = -1, TURN_MS_MAX = 60000 };
+enum { DESCRIPTORS_OF_MASTER = 24 }; /* standard ones, signals, name, control, logs, sources, watch, candidate */
 
 static int refuse(int code, const char *problem)
 {
@@ -35,9 +35,9 @@ static uint32_t cpus_allowed(void)
     return count < PLAN_WORKERS_MAX ? (uint32_t)count : PLAN_WORKERS_MAX;
 }
 
-static uint32_t workers_wanted(const struct master *master)
+uint32_t master_slots(const struct master *master, const struct plan *plan)
 {
-    uint32_t wanted = master->options->workers ? master->options->workers : master->plan.workers;
+    uint32_t wanted = master->options->workers ? master->options->workers : plan->workers;
     return wanted ? wanted : cpus_allowed();
 }
 
@@ -68,29 +68,30 @@ static int take_name(struct master *master)
 }
 
 /* poll(2) takes no more entries than descriptors are allowed; a loop that starts below that would turn without ever hearing anything. */
-static int check_descriptors(const struct master *master)
+bool master_has_room(const struct master *master, uint32_t slots, uint32_t addresses, char *ret_problem)
 {
-    uint32_t workers = master->worker_count;
-    uint64_t needed = DESCRIPTORS_OF_MASTER + POLLS_BEFORE_WORKERS + (uint64_t)workers * (1 + master->plan.listen_count);
+    uint64_t needed = DESCRIPTORS_OF_MASTER + POLL_WORKERS + slots * (uint64_t)(1 + addresses);
     if (master->descriptors >= needed)
-        return GO_ON;
-    fprintf(stderr, "moongate: %llu open files are allowed, %u worker%s need%s at least %llu: raise the limit (ulimit -n)%s\n",
-            (unsigned long long)master->descriptors, workers, workers == 1 ? "" : "s", workers == 1 ? "s" : "",
-            (unsigned long long)needed, workers == 1 ? "" : " or start fewer (--workers)");
-    return EXIT_SYSTEM;
+        return true;
+    snprintf(ret_problem, LISTEN_PROBLEM_BYTES, "%llu open files are allowed, %u worker%s need%s at least %llu: raise the limit (ulimit -n)%s",
+             (unsigned long long)master->descriptors, slots, slots == 1 ? "" : "s", slots == 1 ? "s" : "",
+             (unsigned long long)needed, slots == 1 ? "" : " or start fewer (--workers)");
+    return false;
 }
 
 static int make_room(struct master *master)
 {
-    master->worker_count = workers_wanted(master);
-    if (check_descriptors(master) != GO_ON)
-        return EXIT_SYSTEM;
-    master->workers = calloc(master->worker_count, sizeof *master->workers);
-    master->polls = calloc(POLLS_BEFORE_WORKERS + master->worker_count, sizeof *master->polls);
-    if (!master->workers || !master->polls || shm_open_stats(&master->shm, master->worker_count) < 0)
+    char problem[LISTEN_PROBLEM_BYTES];
+    master->slots = master_slots(master, &master->plan);
+    if (!master_has_room(master, master->slots, master->plan.listen_count, problem))
+        return refuse(EXIT_SYSTEM, problem);
+    master->workers = calloc(WORKERS_MAX, sizeof *master->workers);
+    master->polls = calloc(POLL_WORKERS + WORKERS_MAX, sizeof *master->polls);
+    if (!master->workers || !master->polls || shm_open_stats(&master->shm, WORKERS_MAX) < 0)
         return refuse(EXIT_SYSTEM, "no memory");
-    for (uint32_t i = 0; i < master->worker_count; i++)
-        master->workers[i] = (struct worker){ .number = i, .control = -1, .due_ms = INT64_MAX, .stats = shm_stats(&master->shm, i) };
+    for (uint32_t i = 0; i < WORKERS_MAX; i++)
+        master->workers[i] =
+            (struct worker){ .number = i, .control = -1, .due_ms = INT64_MAX, .probe_due_ms = INT64_MAX, .stats = shm_stats(&master->shm, i) };
     return GO_ON;
 }
 
@@ -102,7 +103,7 @@ static int master_prepare(struct master *master)
     if (master->signals < 0)
         return refuse(EXIT_SYSTEM, strerror(-master->signals));
     master->descriptors = descriptors_raise();
-    int code = candidate_plan(master->options, master->signals, &master->plan);
+    int code = candidate_plan(master->options, master->signals, &master->plan, &master->sources);
     if (code == GO_ON)
         code = take_name(master);
     if (code == GO_ON && logs_open(&master->logs, &master->plan, master->options->vm.debug, problem) < 0)
@@ -124,8 +125,12 @@ static void say_backlog(struct master *master)
 static void master_bind(struct master *master)
 {
     char problem[LISTEN_PROBLEM_BYTES];
-    int failed = listeners_open(&master->listeners, master->plan.listen, master->plan.listen_count, master->worker_count, problem);
+    struct listeners opened;
+    int failed = listeners_open(&master->listeners, master->plan.listen, master->plan.listen_count, master->slots, &opened, problem);
+    if (!failed && (failed = listeners_listen(&opened, problem)) < 0)
+        listeners_abandon(&master->listeners, &opened);
     if (!failed) {
+        listeners_commit(&master->listeners, &opened);
         say_backlog(master);
         master->bind_due_ms = INT64_MAX;
         master->state = MASTER_STARTING;
@@ -150,10 +155,10 @@ static void announce(struct master *master)
     struct text line = { 0 };
     text_put(&line, "moongate: %s serves", master->claim.name);
     for (uint32_t i = 0; i < master->listeners.count; i++) {
-        address_url(&master->listeners.addresses[i], url);
+        address_url(&master->listeners.list[i]->address, url);
         text_put(&line, " %s", url);
     }
-    text_put(&line, " with %u worker%s\n", master->worker_count, master->worker_count == 1 ? "" : "s");
+    text_put(&line, " with %u worker%s\n", master->slots, master->slots == 1 ? "" : "s");
     fwrite(line.at, 1, line.bytes, stderr);
     fflush(stderr);
     text_fini(&line);
@@ -168,6 +173,7 @@ static void master_stop(struct master *master, const char *why)
     }
     bool again = master->state == MASTER_STOPPING;
     if (!again) {
+        reload_stop(master);
         master->state = MASTER_STOPPING;
         master->stopping_ms = master->now_ms;
         logs_say(&master->logs, LOG_LEVEL_INFO, "%s: %s: finishing requests, at most %s", master->claim.name, why,
@@ -197,7 +203,7 @@ static void master_signals(struct master *master)
         else if (number == SIGUSR1)
             master_reopen(master);
         else if (number == SIGHUP)
-            logs_say(&master->logs, LOG_LEVEL_WARN, "%s", no_reload);
+            reload_ask(master, RELOAD_BY_SIGNAL);
         else if (number == SIGUSR2)
             logs_say(&master->logs, LOG_LEVEL_WARN, "SIGUSR2: nothing to do in this version");
     }
@@ -207,9 +213,23 @@ static void command_stop(struct master *master, struct client *client)
 {
     int64_t most = master->plan.drain_ms + 2 * proc_limits.grace_ms + proc_limits.kill_ms;
     text_put(&client->answer, "wait %lld\n", (long long)most);
+    client->wait = WAIT_STOP;
     control_send(client); /* the rest is said by answer_stop() */
     if (master->state != MASTER_STOPPING)
         master_stop(master, "stop");
+}
+
+static void command_reload(struct master *master, struct client *client)
+{
+    if (master->state == MASTER_STOPPING) {
+        text_put(&client->answer, "error: reload: the instance is stopping\n");
+        control_finish(client, master->now_ms);
+        return;
+    }
+    text_put(&client->answer, "wait %lld\n", (long long)reload_most_ms());
+    client->wait = WAIT_RELOAD;
+    client->ticket = reload_ask(master, RELOAD_BY_COMMAND);
+    control_send(client);
 }
 
 static void master_command(struct master *master, struct client *client)
@@ -219,12 +239,18 @@ static void master_command(struct master *master, struct client *client)
         command_stop(master, client);
         return;
     }
+    if (strcmp(line, "reload") == 0) {
+        command_reload(master, client);
+        return;
+    }
+    if (strncmp(line, "ask ", 4) == 0) {
+        ask_workers(master, client, line + 4);
+        return;
+    }
     if (strcmp(line, "status") == 0)
         status_text(master, &client->answer);
     else if (strcmp(line, "status json") == 0)
         status_json(master, &client->answer);
-    else if (strcmp(line, "reload") == 0)
-        text_put(&client->answer, "error: %s\n", no_reload);
     else
         text_put(&client->answer, "error: unknown command \"%.40s\"\n", line);
     control_finish(client, master->now_ms);
@@ -235,7 +261,7 @@ static void answer_stop(struct master *master)
 {
     for (uint32_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
         struct client *client = &master->control.clients[i];
-        if (client->state != CLIENT_WAITING)
+        if (client->state != CLIENT_WAITING || client->wait != WAIT_STOP)
             continue;
         text_put(&client->answer, "%s: stopped after %s: %u worker%s finished", master->claim.name,
                  text_duration(master->stopping_ms ? master->now_ms - master->stopping_ms : 0), master->drained,
@@ -247,12 +273,17 @@ static void answer_stop(struct master *master)
     }
 }
 
+static int64_t sooner(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
 static int turn_ms(const struct master *master)
 {
-    int64_t due = supervise_due(master), other = control_due(&master->control);
-    due = other < due ? other : due;
-    if (master->state == MASTER_BINDING && master->bind_due_ms < due)
-        due = master->bind_due_ms;
+    int64_t due = sooner(supervise_due(master), control_due(&master->control));
+    due = sooner(due, sooner(reload_due(master), sooner(ask_due(&master->asks), watch_due(&master->watch))));
+    if (master->state == MASTER_BINDING)
+        due = sooner(due, master->bind_due_ms);
     int64_t left = due - clock_ms();
     return left <= 0 ? 0 : left < TURN_MS_MAX ? (int)left : TURN_MS_MAX;
 }
@@ -260,15 +291,24 @@ static int turn_ms(const struct master *master)
 static void master_poll(struct master *master)
 {
     struct pollfd *polls = master->polls;
-    polls[0] = (struct pollfd){ master->signals, POLLIN, 0 };
-    control_polls(&master->control, polls + 1);
+    polls[POLL_SIGNALS] = (struct pollfd){ master->signals, POLLIN, 0 };
+    polls[POLL_WATCH] = (struct pollfd){ watch_descriptor(&master->watch), POLLIN, 0 };
+    candidate_polls(&master->reload.candidate, polls + POLL_CANDIDATE);
+    control_polls(&master->control, polls + POLL_CONTROL);
     for (uint32_t i = 0; i < master->worker_count; i++)
-        polls[POLLS_BEFORE_WORKERS + i] = (struct pollfd){ master->workers[i].control, POLLIN, 0 };
-    int ready = poll(polls, POLLS_BEFORE_WORKERS + master->worker_count, turn_ms(master));
+        polls[POLL_WORKERS + i] = (struct pollfd){ master->workers[i].control, POLLIN, 0 };
+    int ready = poll(polls, POLL_WORKERS + master->worker_count, turn_ms(master));
     if (ready <= 0)
-        for (uint32_t i = 0; i < POLLS_BEFORE_WORKERS + master->worker_count; i++)
+        for (uint32_t i = 0; i < POLL_WORKERS + master->worker_count; i++)
             polls[i].revents = 0;
     master->now_ms = clock_ms();
+}
+
+/* The files of the running generation, or those of a candidate that failed, are watched when the config or the command line says so. */
+static void master_watch(struct master *master)
+{
+    if (watch_turn(&master->watch, master->polls[POLL_WATCH].revents, master->now_ms))
+        reload_ask(master, RELOAD_BY_WATCH);
 }
 
 static void master_advance(struct master *master)
@@ -278,6 +318,7 @@ static void master_advance(struct master *master)
     if (master->state == MASTER_STARTING && supervise_all_serve(master)) {
         master->state = MASTER_SERVING;
         announce(master);
+        reload_watch(master);
     }
     if (master->state == MASTER_STOPPING && supervise_none_left(master))
         master->state = MASTER_ENDED;
@@ -287,22 +328,26 @@ static void master_turn(struct master *master)
 {
     master_poll(master);
     for (uint32_t i = 0; i < master->worker_count; i++)
-        if (master->polls[POLLS_BEFORE_WORKERS + i].revents)
+        if (master->polls[POLL_WORKERS + i].revents)
             supervise_hear(master, &master->workers[i]);
-    if (master->polls[0].revents)
+    if (master->polls[POLL_SIGNALS].revents)
         master_signals(master);
     supervise_reap(master);
-    control_turn(&master->control, master->polls + 1, master->now_ms);
+    control_turn(&master->control, master->polls + POLL_CONTROL, master->now_ms);
     for (struct client *client; (client = control_next(&master->control));)
         master_command(master, client);
+    master_watch(master);
     supervise_tick(master);
     master_advance(master);
+    reload_turn(master, master->polls + POLL_CANDIDATE);
+    ask_turn(master);
 }
 
 /* The last words, in the order that others rely on: ports and name are free before "stopped" is said. */
 static void master_fini(struct master *master)
 {
     bool stopped = master->state == MASTER_ENDED && master->stopping_ms && master->exit_code == EXIT_OK;
+    reload_fini(master);
     listeners_close(&master->listeners);
     claim_release(&master->claim);
     answer_stop(master);
@@ -310,10 +355,15 @@ static void master_fini(struct master *master)
         logs_say(&master->logs, master->cut ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "%s: stopped: %u finished, %u cut off", master->claim.name,
                  master->drained, master->cut);
     control_fini(&master->control);
+    ask_fini(&master->asks);
+    watch_fini(&master->watch);
     logs_close(&master->logs);
     shm_close(&master->shm);
     free(master->workers);
     free(master->polls);
+    plan_fini(&master->plan);
+    if (master->sources >= 0)
+        close(master->sources);
     if (master->signals >= 0)
         close(master->signals);
 }
@@ -323,11 +373,16 @@ int master_run(const struct options *options)
     struct master master = {
         .options = options,
         .signals = -1,
+        .sources = -1,
+        .generation = 1,
         .started_ms = clock_ms(),
         .now_ms = clock_ms(),
         .logs = { .access = -1, .error = -1 },
         .claim = { .lock = -1, .listener = -1 },
     };
+    reload_init(&master.reload);
+    master.reload.began_unix = clock_unix();
+    watch_init(&master.watch);
     int code = master_prepare(&master);
     if (code == GO_ON) {
         master.now_ms = clock_ms();

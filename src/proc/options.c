@@ -168,6 +168,9 @@ static int take(struct parser *parser, enum option_id id, const char *value)
     case OPTION_DEBUG:
         options->vm.debug = 1;
         return GO_ON;
+    case OPTION_WATCH:
+        options->vm.watch = 1;
+        return GO_ON;
     case OPTION_JSON:
         options->vm.json = 1;
         return GO_ON;

@@ -11,8 +11,9 @@ COMMAND(CHECK, "check", "FILE", 1, 1, "show all problems of a config, as file:li
 COMMAND(ROUTES, "routes", "[FILE]", 0, 1, "show the compiled table of routes")
 COMMAND(EXPLAIN, "explain", "METHOD URL", 2, 2, "show which route a request takes and why, its filters, handler and limits")
 COMMAND(STOP, "stop", "", 0, 0, "let a running instance finish its requests and end")
-COMMAND(RELOAD, "reload", "", 0, 0, NULL)
+COMMAND(RELOAD, "reload", "", 0, 0, "put the changed config and scripts of a running instance in service, or show their problems")
 COMMAND(STATUS, "status", "", 0, 0, "show a running instance and its workers")
+COMMAND(GENERATIONS, "generations", "", 0, 0, "show which versions of the config are alive in a running instance, and what holds them")
 COMMAND(VERSION, "version", "", 0, 0, "show the version and what it was built with")
 COMMAND(HELP, "help", "[COMMAND | exit-codes]", 0, 1, "show how a command is used, or what the exit codes mean")
 #endif
@@ -21,17 +22,18 @@ COMMAND(HELP, "help", "[COMMAND | exit-codes]", 0, 1, "show how a command is use
 OPTION(LISTEN, "listen", 0, "ADDR", FOR(RUN) | FOR(SERVE),
        "listen here instead of where the config says: HOST:PORT, [V6]:PORT, :PORT, unix:/path; may be repeated; port 0 picks a free one")
 OPTION(WORKERS, "workers", 'w', "N|auto", FOR(RUN) | FOR(SERVE) | FOR(PROXY), "processes that serve; auto: one per CPU that may be used")
-OPTION(NAME, "name", 0, "NAME", FOR(RUN) | FOR(SERVE) | FOR(PROXY) | FOR(EXPLAIN) | FOR(STOP) | FOR(RELOAD) | FOR(STATUS),
+OPTION(NAME, "name", 0, "NAME", FOR(RUN) | FOR(SERVE) | FOR(PROXY) | FOR(EXPLAIN) | FOR(STOP) | FOR(RELOAD) | FOR(STATUS) | FOR(GENERATIONS),
        "of the instance; by default the config's file name to start, and the only instance running to ask")
 OPTION(WAIT, "wait-for-port", 0, "[=SECONDS]", FOR(RUN) | FOR(SERVE) | FOR(PROXY),
        "wait for an address in use to become free, 30 seconds unless said otherwise")
 OPTION(ADDR, "addr", 'i', "HOST", FOR(SERVE), "address to listen on (default 127.0.0.1)")
 OPTION(PORT, "port", 'p', "PORT", FOR(SERVE), "port to listen on (default 8080)")
 OPTION(ROOT, "docs-root", 'r', "DIR", FOR(SERVE), "the folder, for those who like it as an option")
+OPTION(WATCH, "watch", 0, NULL, FOR(RUN), "reload whenever a file of the config has changed, as with reload = \"watch\" in it")
 OPTION(DEBUG, "debug", 'd', NULL, FOR(RUN) | FOR(SERVE) | FOR(PROXY), "log more, and tell clients what went wrong")
 OPTION(HEADER, "header", 'H', "FIELD", FOR(EXPLAIN), "a field of the request, as in -H 'Host: example.org'; may be repeated")
 OPTION(FILE, "file", 'f', "FILE", FOR(EXPLAIN), "ask this config or app instead of the instance that runs")
-OPTION(JSON, "json", 0, NULL, FOR(CHECK) | FOR(ROUTES) | FOR(EXPLAIN) | FOR(STATUS), "answer in JSON")
+OPTION(JSON, "json", 0, NULL, FOR(CHECK) | FOR(ROUTES) | FOR(EXPLAIN) | FOR(STATUS) | FOR(GENERATIONS), "answer in JSON")
 OPTION(HELP, "help", 'h', NULL, ~0u, "show this")
 #endif
 

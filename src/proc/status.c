@@ -66,6 +66,8 @@ static void text_workers(const struct master *master, struct text *text)
         add_worker(&own, worker);
         add_worker(&all, worker);
         restarts += worker->restarts;
+        if (worker->state == WORKER_NONE)
+            continue; /* its numbers count, but its slot was given up */
         snprintf(number, sizeof number, "%u", worker->number + 1);
         snprintf(pid, sizeof pid, "%d", worker->pid);
         text_row(text, number, pid, worker_states[worker->state], text_duration(worker_age(master, worker)), worker->restarts, &own);
@@ -77,12 +79,12 @@ void status_text(const struct master *master, struct text *text)
 {
     char url[ADDRESS_TEXT_BYTES];
     const struct vm_options *vm = &master->options->vm;
-    text_put(text, "%s: %s, pid %ld, up %s, moongate %s\n", master->claim.name, master_state_name(master->state), (long)getpid(),
-             text_duration(master->now_ms - master->started_ms), MG_VERSION);
+    text_put(text, "%s: %s, pid %ld, up %s, generation %u, moongate %s\n", master->claim.name, master_state_name(master->state), (long)getpid(),
+             text_duration(master->now_ms - master->started_ms), master->generation, MG_VERSION);
     text_put(text, "config  %s%s%s\n", vm->command, vm->file ? " " : "", vm->file ? vm->file : "");
     text_put(text, "listen ");
     for (uint32_t i = 0; i < master->listeners.count; i++) {
-        address_url(&master->listeners.addresses[i], url);
+        address_url(&master->listeners.list[i]->address, url);
         text_put(text, " %s", url);
     }
     text_put(text, "\nlogs    access %s, error %s\n", log_name(master->plan.access_log), log_name(master->plan.error_log));
@@ -113,17 +115,21 @@ static void json_worker(const struct master *master, const struct worker *worker
              worker_states[worker->state], (long long)worker_age(master, worker), worker->restarts);
     json_numbers(text, &own);
     text_put(text, ",\"running\":%u,\"timers\":%u,\"out_bytes\":%u,\"generation\":%u}",
-             stats->running, stats->timers, stats->out_bytes, stats->generation);
+             stats->running, stats->timers, stats->out_bytes, worker->generation);
 }
 
 static void json_workers(const struct master *master, struct text *text)
 {
     struct numbers all = { 0 };
+    const char *comma = "";
     text_put(text, "\"workers\":[");
     for (uint32_t i = 0; i < master->worker_count; i++) {
-        text_put(text, "%s", i ? "," : "");
-        json_worker(master, &master->workers[i], text);
         add_worker(&all, &master->workers[i]);
+        if (master->workers[i].state == WORKER_NONE)
+            continue; /* its numbers count, but its slot was given up */
+        text_put(text, "%s", comma);
+        json_worker(master, &master->workers[i], text);
+        comma = ",";
     }
     text_put(text, "],\"total\":{");
     json_numbers(text, &all);
@@ -151,9 +157,10 @@ void status_json(const struct master *master, struct text *text)
     json_string(text, "config", master->options->vm.file);
     json_string(text, "access_log", log_name(master->plan.access_log));
     json_string(text, "error_log", log_name(master->plan.error_log));
-    text_put(text, "\"pid\":%ld,\"uptime_ms\":%lld,\"listen\":[", (long)getpid(), (long long)(master->now_ms - master->started_ms));
+    text_put(text, "\"pid\":%ld,\"uptime_ms\":%lld,\"generation\":%u,\"watches\":%s,\"listen\":[", (long)getpid(),
+             (long long)(master->now_ms - master->started_ms), master->generation, master->watch.state != WATCH_OFF ? "true" : "false");
     for (uint32_t i = 0; i < master->listeners.count; i++) {
-        address_url(&master->listeners.addresses[i], url);
+        address_url(&master->listeners.list[i]->address, url);
         text_put(text, "%s", i ? "," : "");
         text_json(text, url);
     }

@@ -42,29 +42,6 @@ static void worker_kill(const struct master *master, struct worker *worker)
     worker_become(master, worker, WORKER_KILLED, proc_limits.kill_ms);
 }
 
-/* Sends a message, with a descriptor when `fd` ≥ 0. A worker that takes none is ended by the limit that the caller sets. */
-static void worker_tell(const struct worker *worker, enum control_kind kind, double argument, const char *text, int fd)
-{
-    struct control_message message = { .kind = kind, .argument = argument };
-    message.text_bytes = (uint32_t)snprintf(message.text, sizeof message.text, "%s", text);
-    struct iovec piece = { &message, sizeof message };
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr aligned;
-    } rights = { { 0 } };
-    struct msghdr header = { .msg_iov = &piece, .msg_iovlen = 1 };
-    if (worker->control < 0)
-        return;
-    if (fd >= 0) {
-        header.msg_control = rights.bytes;
-        header.msg_controllen = sizeof rights.bytes;
-        struct cmsghdr *part = CMSG_FIRSTHDR(&header);
-        *part = (struct cmsghdr){ .cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS };
-        memcpy(CMSG_DATA(part), &fd, sizeof fd);
-    }
-    sendmsg(worker->control, &header, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
 static void worker_hang_up(struct worker *worker)
 {
     if (worker->control >= 0)
@@ -127,8 +104,11 @@ static void worker_start(struct master *master, struct worker *worker)
 {
     worker->started_ms = master->now_ms;
     worker->ready_ms = 0;
-    worker->cut = worker->failed = false;
+    worker->cut = worker->failed = worker->renewed = worker->prepared = worker->committing = false;
     worker->control = -1;
+    worker->preparing = 0;
+    worker->generation = master->generation;
+    worker->probe_due_ms = INT64_MAX;
     int failed = worker_fork(master, worker);
     if (!failed) {
         worker_become(master, worker, WORKER_STARTING, proc_limits.start_ms);
@@ -141,11 +121,53 @@ static void worker_start(struct master *master, struct worker *worker)
     }
 }
 
+struct worker *supervise_of_slot(const struct master *master, uint32_t slot)
+{
+    for (uint32_t i = 0; i < master->worker_count; i++)
+        if (master->workers[i].number == slot && master->workers[i].state != WORKER_NONE && !master->workers[i].leaving)
+            return &master->workers[i];
+    return NULL;
+}
+
+/* A place for a worker of this slot: where its predecessors were, if that is free. */
+static struct worker *worker_place(struct master *master, uint32_t slot)
+{
+    struct worker *place = NULL;
+    for (uint32_t i = 0; i < WORKERS_MAX; i++) {
+        struct worker *worker = &master->workers[i];
+        bool is_new = i >= master->worker_count;
+        if (worker->state != WORKER_NONE || (is_new && place))
+            continue;
+        place = worker;
+        if (worker->number == slot && !is_new)
+            break;
+        if (is_new)
+            break;
+    }
+    if (!place)
+        return NULL;
+    uint32_t at = (uint32_t)(place - master->workers);
+    master->worker_count = at < master->worker_count ? master->worker_count : at + 1;
+    place->number = slot;
+    place->crashes = 0;
+    place->leaving = false;
+    return place;
+}
+
+/* Starts the slots below `slots` that have no worker. */
+static void start_missing(struct master *master, uint32_t slots)
+{
+    enum master_state state = master->state;
+    for (uint32_t slot = 0; slot < slots && master->state == state; slot++) {
+        struct worker *worker = supervise_of_slot(master, slot) ? NULL : worker_place(master, slot);
+        if (worker)
+            worker_start(master, worker);
+    }
+}
+
 void supervise_start(struct master *master)
 {
-    uint32_t count = master->plan.once ? 1 : master->worker_count;
-    for (uint32_t i = 0; i < count && master->state == MASTER_STARTING; i++)
-        worker_start(master, &master->workers[i]);
+    start_missing(master, master->plan.once ? 1 : master->slots);
 }
 
 static void worker_ready(struct master *master, struct worker *worker)
@@ -156,11 +178,11 @@ static void worker_ready(struct master *master, struct worker *worker)
     worker->ready_ms = master->now_ms;
     if (worker->number == 0)
         master->once_done = true;
-    if (worker->restarts)
+    if (worker->restarts || master->state == MASTER_SERVING)
         logs_say(&master->logs, LOG_LEVEL_INFO, "worker %u (pid %d): serves", worker->number + 1, worker->pid);
-    for (uint32_t i = 0; i < master->worker_count && master->state == MASTER_STARTING && worker->number == 0; i++)
-        if (master->workers[i].state == WORKER_NONE)
-            worker_start(master, &master->workers[i]);
+    if (master->state == MASTER_STARTING && worker->number == 0)
+        start_missing(master, master->slots);
+    reload_worker_serves(master, worker);
 }
 
 static void worker_failed(struct master *master, struct worker *worker, const char *text)
@@ -182,13 +204,35 @@ static void worker_said(struct master *master, struct worker *worker, struct con
     if (bytes < head_bytes)
         return;
     uint32_t text_bytes = message->text_bytes < bytes - head_bytes ? message->text_bytes : bytes - head_bytes;
-    message->text[text_bytes < sizeof message->text ? text_bytes : sizeof message->text - 1] = 0;
-    if (message->kind == CONTROL_READY)
-        worker_ready(master, worker);
-    else if (message->kind == CONTROL_FAILED)
-        worker_failed(master, worker, message->text);
-    else if (message->kind == CONTROL_ENDED && worker->state <= WORKER_DRAINING)
-        worker_become(master, worker, WORKER_ENDING, proc_limits.grace_ms);
+    text_bytes = text_bytes < sizeof message->text ? text_bytes : sizeof message->text;
+    message->text[text_bytes < sizeof message->text ? text_bytes : text_bytes - 1] = 0;
+    switch ((enum control_kind)message->kind) {
+    case CONTROL_READY:
+        if (worker->state == WORKER_STARTING)
+            worker_ready(master, worker);
+        else
+            reload_hear(master, worker, CONTROL_READY, (uint32_t)message->argument, "");
+        break;
+    case CONTROL_FAILED:
+        if (worker->state == WORKER_STARTING)
+            worker_failed(master, worker, message->text);
+        else
+            reload_hear(master, worker, CONTROL_FAILED, (uint32_t)message->argument, message->text);
+        break;
+    case CONTROL_PREPARED:
+        reload_hear(master, worker, CONTROL_PREPARED, (uint32_t)message->argument, "");
+        break;
+    case CONTROL_ANSWER:
+    case CONTROL_ANSWERED:
+        ask_hear(master, worker, message->argument, message->text, text_bytes, message->kind == CONTROL_ANSWERED);
+        break;
+    case CONTROL_ENDED:
+        if (worker->state <= WORKER_DRAINING)
+            worker_become(master, worker, WORKER_ENDING, proc_limits.grace_ms);
+        break;
+    default: /* it does not speak our language: nothing to do */
+        break;
+    }
 }
 
 void supervise_hear(struct master *master, struct worker *worker)
@@ -248,10 +292,9 @@ static void describe_route(const struct master *master, const struct worker *wor
                  *stats->route_name ? stats->route_name : "(unnamed)");
 }
 
-static void replace(struct master *master, struct worker *worker, int status)
+static void replace(struct master *master, struct worker *worker, const char *how)
 {
-    char how[64], where[160];
-    describe_end(status, how, sizeof how);
+    char where[160];
     describe_route(master, worker, where, sizeof where);
     if (worker->ready_ms && master->now_ms - worker->ready_ms >= proc_limits.healthy_ms)
         worker->crashes = 0;
@@ -273,19 +316,39 @@ static void never_started(struct master *master, struct worker *worker, int stat
     start_failed(master, has_code ? WEXITSTATUS(status) : EXIT_WORKER);
 }
 
+/* It was told to end, so that one of a newer generation begins. */
+static void renew(struct master *master, struct worker *worker)
+{
+    logs_say(&master->logs, LOG_LEVEL_INFO, "worker %u (pid %d): ended before it served, to begin anew with generation %u", worker->number + 1,
+             worker->pid, master->generation);
+    worker->restarts++;
+    worker_become(master, worker, WORKER_RESTING, 0);
+}
+
 static void worker_gone(struct master *master, struct worker *worker, int status)
 {
+    char how[64];
+    describe_end(status, how, sizeof how);
     supervise_hear(master, worker);
     worker_hang_up(worker);
+    reload_worker_gone(master, worker, how);
+    ask_worker_gone(master, worker);
     if (master->state == MASTER_STOPPING) {
         master->cut += worker->cut;
         master->drained += !worker->cut;
         worker_become(master, worker, WORKER_NONE, -1);
     } else if (master->state == MASTER_STARTING && worker->ready_ms == 0 && worker->restarts == 0) {
         never_started(master, worker, status);
+    } else if (worker->leaving) {
+        logs_say(&master->logs, worker->cut ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "worker %u (pid %d): %s, its slot being given up",
+                 worker->number + 1, worker->pid, worker->cut ? "cut off" : how);
+        worker_become(master, worker, WORKER_NONE, -1);
+    } else if (worker->renewed) {
+        renew(master, worker);
     } else {
-        replace(master, worker, status);
+        replace(master, worker, how);
     }
+    worker->probe_due_ms = INT64_MAX;
     worker->pid = 0;
     keep_counters(worker);
 }
@@ -344,19 +407,47 @@ static void worker_overdue(struct master *master, struct worker *worker)
     }
 }
 
+void supervise_end_stuck(struct master *master, struct worker *worker, const char *why)
+{
+    if (worker->state != WORKER_SERVING)
+        return;
+    logs_say(&master->logs, LOG_LEVEL_ERROR, "worker %u (pid %d): %s; it is ended", worker->number + 1, worker->pid, why);
+    worker->probe_due_ms = INT64_MAX;
+    worker_kill(master, worker);
+}
+
+void supervise_doubt(const struct master *master, struct worker *worker)
+{
+    worker->probe_turn = worker->stats->turn;
+    worker->probe_due_ms = master->now_ms + proc_limits.grace_ms;
+}
+
+static void worker_probe(struct master *master, struct worker *worker)
+{
+    worker->probe_due_ms = INT64_MAX;
+    if (worker->stats->turn == worker->probe_turn)
+        supervise_end_stuck(master, worker, "is stuck and does not hear its master");
+}
+
 void supervise_tick(struct master *master)
 {
-    for (uint32_t i = 0; i < master->worker_count; i++)
-        if (master->workers[i].due_ms <= master->now_ms)
-            worker_overdue(master, &master->workers[i]);
+    for (uint32_t i = 0; i < master->worker_count; i++) {
+        struct worker *worker = &master->workers[i];
+        if (worker->due_ms <= master->now_ms)
+            worker_overdue(master, worker);
+        if (worker->probe_due_ms <= master->now_ms)
+            worker_probe(master, worker);
+    }
 }
 
 int64_t supervise_due(const struct master *master)
 {
     int64_t due = INT64_MAX;
-    for (uint32_t i = 0; i < master->worker_count; i++)
-        if (master->workers[i].due_ms < due)
-            due = master->workers[i].due_ms;
+    for (uint32_t i = 0; i < master->worker_count; i++) {
+        const struct worker *worker = &master->workers[i];
+        due = worker->due_ms < due ? worker->due_ms : due;
+        due = worker->probe_due_ms < due ? worker->probe_due_ms : due;
+    }
     return due;
 }
 
@@ -372,6 +463,31 @@ static void worker_stop(struct master *master, struct worker *worker, bool now)
     } else if (runs || worker->state == WORKER_DRAINING) {
         worker_stop_now(master, worker);
     }
+}
+
+bool supervise_can_have(const struct master *master, uint32_t slots)
+{
+    uint32_t leave = 0;
+    for (uint32_t i = 0; i < master->worker_count; i++)
+        leave += master->workers[i].state != WORKER_NONE && (master->workers[i].leaving || master->workers[i].number >= slots);
+    return leave + slots <= WORKERS_MAX;
+}
+
+void supervise_adjust(struct master *master)
+{
+    for (uint32_t i = 0; i < master->worker_count; i++) {
+        struct worker *worker = &master->workers[i];
+        if (worker->state == WORKER_NONE || worker->leaving)
+            continue;
+        if (worker->number >= master->slots) {
+            worker->leaving = true;
+            worker_stop(master, worker, false);
+        } else if (worker->state == WORKER_STARTING && worker->generation != master->generation) {
+            worker->renewed = true;
+            worker_stop_now(master, worker);
+        }
+    }
+    start_missing(master, master->slots);
 }
 
 void supervise_stop(struct master *master, bool now)
@@ -393,9 +509,11 @@ void supervise_reopen(struct master *master)
 
 bool supervise_all_serve(const struct master *master)
 {
-    for (uint32_t i = 0; i < master->worker_count; i++)
-        if (master->workers[i].state != WORKER_SERVING)
+    for (uint32_t slot = 0; slot < master->slots; slot++) {
+        const struct worker *worker = supervise_of_slot(master, slot);
+        if (!worker || worker->state != WORKER_SERVING || worker->generation != master->generation)
             return false;
+    }
     return true;
 }
 

@@ -27,12 +27,13 @@ static bool text_reserve(struct text *text, uint32_t bytes)
     return true;
 }
 
-static void text_add(struct text *text, const char *bytes, uint32_t count)
+void text_add(struct text *text, const char *bytes, uint32_t count)
 {
-    if (!text_reserve(text, count))
+    if (!text_reserve(text, count + 1))
         return;
     memcpy(text->at + text->bytes, bytes, count);
     text->bytes += count;
+    text->at[text->bytes] = 0;
 }
 
 void text_put(struct text *text, const char *format, ...)

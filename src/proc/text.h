@@ -7,11 +7,12 @@ enum { TEXT_BYTES_MAX = 1 << 20 };
 
 /* Begins all zero. */
 struct text {
-    char *at; /* owned; NULL while empty */
+    char *at; /* owned, a string; NULL while empty */
     uint32_t bytes, capacity;
     bool lost; /* something did not fit or memory was refused: the text is not whole */
 };
 
+void text_add(struct text *text, const char *bytes, uint32_t count);
 void text_put(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A JSON string with its quotes (RFC 8259 §7). Bytes that are not UTF-8 become U+FFFD. */
 void text_json(struct text *text, const char *string);

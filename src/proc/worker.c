@@ -18,6 +18,7 @@ static void close_others(const struct vm_worker_boot *boot)
     for (uint32_t i = 0; i < boot->listener_count; i++)
         keep[count++] = boot->listeners[i];
     keep[count++] = boot->control;
+    keep[count++] = boot->sources;
     keep[count++] = boot->access_log;
     keep[count++] = boot->error_log;
     descriptors_close_others(keep, count);
@@ -30,13 +31,23 @@ static void close_others(const struct vm_worker_boot *boot)
 
 void worker_main(const struct master *master, const struct worker *worker, int control, pid_t parent)
 {
+    struct listen_socket sockets[LISTEN_OF_WORKER_MAX];
+    int listeners[LISTEN_OF_WORKER_MAX];
+    uint32_t numbers[LISTEN_OF_WORKER_MAX];
+    uint32_t count = listeners_of(&master->listeners, worker->number, master->slots, true, sockets);
+    for (uint32_t i = 0; i < count; i++) {
+        listeners[i] = sockets[i].fd;
+        numbers[i] = sockets[i].number;
+    }
     struct vm_worker_boot boot = {
         .options = &master->options->vm,
         .number = worker->number,
         .first = worker->number == 0 && !master->once_done,
-        .listeners = listeners_of(&master->listeners, worker->number),
-        .listener_count = master->listeners.count,
-        .sources = -1,
+        .generation = worker->generation,
+        .sources = master->sources,
+        .listeners = listeners,
+        .listener_numbers = numbers,
+        .listener_count = count,
         .control = control,
         .access_log = master->logs.access,
         .error_log = master->logs.error,

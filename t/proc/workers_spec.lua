@@ -32,7 +32,8 @@ describe("a worker", function()
                     seen[kind] = (seen[kind] or 0) + 1
                 end
             end
-            assert.same({ socket = 3, access = 1, error = 1 }, seen) -- two listeners and the control socket
+            -- two listeners and the control socket
+            assert.same({ socket = 3, access = 1, error = 1, ["memfd:moongate-sources (deleted)"] = 1 }, seen)
         end
         s:stop()
     end)
@@ -149,12 +150,12 @@ describe("a worker that dies", function()
     end)
 
     it("says why when its replacement cannot start, and is tried again", function()
-        local file = instance.config("workers 1")
-        local s = instance.start("", { file = file })
-        process.write_file(file, "fake fail 6 no more room\n")
+        local folder = server.folder()
+        local s = instance.start("workers 1\nfake fail-if " .. folder .. "/full")
+        process.write_file(folder .. "/full", "")
         provoke(s, "/crash")
         s:wait_log("error worker 1 %(pid %d+%): cannot start: no more room\n.*ended with exit code 6; replaced in 100ms")
-        process.write_file(file, "")
+        os.remove(folder .. "/full")
         s:wait_log("info worker 1 %(pid %d+%): serves")
         s:stop()
     end)

@@ -2,18 +2,29 @@
  * are plan lines (abi/vm.h), or "fake WHAT", which say how loading and workers misbehave:
  *
  *   fake plan-hang | plan-crash | plan-partial | plan-problem TEXT
+ *   fake plan-say TEXT             says so to standard error
  *   fake plan-exec PATH            leaves a process behind and writes its pid to the file
+ *   fake plan-missing PATH         looks for this file in vain: a problem, with a line of the plan
+ *   fake plan-wait PATH            does not end before the file is there
  *   fake fail CODE TEXT            each worker says CONTROL_FAILED and ends with CODE
  *   fake fail-slot N CODE TEXT     only worker N (from 0) does
+ *   fake fail-if PATH              with code 6, as long as the file is there
  *   fake die-unready               ends before it says anything
  *   fake never-ready [N]           no worker, or not worker N, ever says that it is ready
+ *   fake unready-if PATH           says that it is ready when the file is gone
  *   fake slow-drain                ends when the last connection that it holds is closed
  *   fake hang-on-drain             ends when told to stop now
  *   fake deaf                      does not hear its master at all once it serves
  *   fake crash-if PATH             crashes at once whenever the file is there
+ *   fake prepare-fail [N] TEXT     of all workers, or worker N
+ *   fake prepare-wait | prepare-spin | prepare-crash [N]     waits for ever and serves on; serves no more; dies
+ *   fake prepare-until PATH        is prepared when the file is there
+ *   fake commit-deaf | commit-crash [N]                      when it is to be put in service
+ *   fake ask-silent | ask-long BYTES
  *
- * A worker answers HTTP/1.0 requests: /pid, /number, /first, /descriptors, /options, /signals; it obeys /crash, /exit, /spin,
- * /hang-up (closes its control socket and spins) and /hold (keeps the connection). */
+ * What concerns prepare and commit is read in the new generation. A worker answers HTTP/1.0 requests: /pid, /number, /first,
+ * /descriptors, /options, /signals, /generation, /say (what follows "fake say"); it obeys /crash, /exit, /spin, /hang-up (closes its
+ * control socket and spins) and /hold (keeps the connection). */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -32,11 +43,22 @@
 #include "gate/control.h"
 #include "proc/limits.h"
 
-enum { CONFIG_BYTES = 16384, FDS_MAX = 64 };
+enum { CONFIG_BYTES = 16384, FDS_MAX = 64, PART_BYTES = 4080 };
+
+struct generation {
+    uint32_t number; /* 0: none */
+    time_t since;
+    char config[CONFIG_BYTES];
+};
 
 struct fake {
     const struct vm_worker_boot *boot;
-    char config[CONFIG_BYTES];
+    struct generation serving, next;
+    const char *config; /* of the one that serves */
+    uint32_t numbers[FDS_MAX];
+    int listeners[FDS_MAX];
+    bool used[FDS_MAX]; /* or waits for a COMMIT */
+    int listener_count;
     int held[FDS_MAX];
     int held_count;
     bool draining;
@@ -45,11 +67,23 @@ struct fake {
 /* Limits in milliseconds may be set from outside, so that no spec has to wait for the real ones. */
 __attribute__((constructor)) static void set_limits(void)
 {
-    const char *load = getenv("FAKE_LOAD_MS"), *start = getenv("FAKE_START_MS");
-    if (load)
-        proc_limits.load_ms = atol(load);
-    if (start)
-        proc_limits.start_ms = atol(start);
+    static const struct {
+        const char *name;
+        int64_t *limit;
+    } limits[] = {
+        { "FAKE_LOAD_MS", &proc_limits.load_ms },       { "FAKE_START_MS", &proc_limits.start_ms },
+        { "FAKE_PREPARE_MS", &proc_limits.prepare_ms }, { "FAKE_COMMIT_MS", &proc_limits.commit_ms },
+        { "FAKE_ASK_MS", &proc_limits.ask_ms },         { "FAKE_WATCHES_MAX", &proc_limits.watches_max },
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if (getenv(limits[i].name))
+            *limits[i].limit = atol(getenv(limits[i].name));
+}
+
+static void read_sources(int fd, char *text)
+{
+    ssize_t bytes = pread(fd, text, CONFIG_BYTES - 1, 0);
+    text[bytes > 0 ? bytes : 0] = 0;
 }
 
 static void read_config(const char *path, char *text)
@@ -63,7 +97,7 @@ static void read_config(const char *path, char *text)
     fclose(file);
 }
 
-/* The rest of the line "fake WHAT…", NULL when there is none. */
+/* The rest of the line "fake WHAT…", NULL when there is none. Valid until the next call. */
 static const char *told(const char *config, const char *what)
 {
     static char rest[512];
@@ -97,12 +131,32 @@ static void misbehave_in_plan(const char *config, int out)
         _exit(1);
 }
 
+static void await_file(const char *path)
+{
+    char name[512];
+    snprintf(name, sizeof name, "%s", path);
+    while (access(name, F_OK) != 0)
+        usleep(1000);
+}
+
 int vm_plan(const struct vm_options *options, int out, int sources)
 {
-    (void)sources;
     char config[CONFIG_BYTES];
     read_config(options->file, config);
+    if (options->file)
+        dprintf(out, "file %s\n", options->file);
     misbehave_in_plan(config, out);
+    if (told(config, "plan-wait"))
+        await_file(told(config, "plan-wait"));
+    if (told(config, "plan-say"))
+        fprintf(stderr, "%s\n", told(config, "plan-say"));
+    if (told(config, "plan-missing") && access(told(config, "plan-missing"), F_OK) != 0) {
+        fprintf(stderr, "%s:1:1: no file \"%s\"\n", options->file, told(config, "plan-missing"));
+        dprintf(out, "file %s\n", told(config, "plan-missing"));
+        return 1;
+    }
+    if (sources >= 0 && write(sources, config, strlen(config)) < 0)
+        return 1;
     if (told(config, "plan-problem")) {
         fprintf(stderr, "%s:1:1: %s\n", options->file, told(config, "plan-problem"));
         return 1;
@@ -119,10 +173,11 @@ int vm_plan(const struct vm_options *options, int out, int sources)
     return 0;
 }
 
-static void say(int control, enum control_kind kind, const char *text)
+static void say(int control, enum control_kind kind, double argument, const char *text)
 {
-    struct control_message message = { .kind = kind, .argument = 1 };
-    message.text_bytes = (uint32_t)snprintf(message.text, sizeof message.text, "%s", text);
+    struct control_message message = { .kind = kind, .argument = argument };
+    message.text_bytes = (uint32_t)strnlen(text, sizeof message.text);
+    memcpy(message.text, text, message.text_bytes);
     send(control, &message, sizeof message, MSG_NOSIGNAL);
 }
 
@@ -224,6 +279,10 @@ static void serve(struct fake *fake, int fd)
         answer_signals(fd);
     else if (strcmp(path, "/first") == 0)
         answer(fd, "%u", boot->first);
+    else if (strcmp(path, "/generation") == 0)
+        answer(fd, "%u", fake->serving.number);
+    else if (strcmp(path, "/say") == 0)
+        answer(fd, "%s", told(fake->config, "say") ? told(fake->config, "say") : "");
     else if (strcmp(path, "/number") == 0)
         answer(fd, "%u", boot->number);
     else
@@ -231,22 +290,145 @@ static void serve(struct fake *fake, int fd)
     close(fd);
 }
 
-/* Takes the new descriptor of a log in the place of the old one and writes a line to it. */
-static void reopen(const struct vm_worker_boot *boot, struct msghdr *header, const char *which)
+/* The descriptor that came along, -1: none. */
+static int descriptor_of(struct msghdr *header)
 {
     struct cmsghdr *part = CMSG_FIRSTHDR(header);
-    int fd;
-    if (!part || part->cmsg_type != SCM_RIGHTS)
+    int fd = -1;
+    if (part && part->cmsg_type == SCM_RIGHTS)
+        memcpy(&fd, CMSG_DATA(part), sizeof fd);
+    return fd;
+}
+
+/* Takes the new descriptor of a log in the place of the old one and writes a line to it. */
+static void reopen(const struct vm_worker_boot *boot, int fd, const char *which)
+{
+    int old = strcmp(which, "access") == 0 ? boot->access_log : boot->error_log;
+    if (fd < 0)
         return;
-    memcpy(&fd, CMSG_DATA(part), sizeof fd);
     dprintf(fd, "%s log taken by %d\n", which, getpid());
-    dup3(fd, strcmp(which, "access") == 0 ? boot->access_log : boot->error_log, O_CLOEXEC);
+    if (old > 2)
+        dup3(fd, old, O_CLOEXEC);
     close(fd);
+}
+
+/* ---- reload ---- */
+
+/* Whether the new generation says `what` about this worker: nothing behind it, or our number. */
+static bool of_us(const struct fake *fake, const char *what)
+{
+    const char *slot = told(fake->next.config, what);
+    return slot && (*slot < '0' || *slot > '9' || atoi(slot) == (int)fake->boot->number);
+}
+
+static void spin(void)
+{
+    for (;;)
+        pause();
+}
+
+static void prepare(struct fake *fake, uint32_t number, int sources)
+{
+    int control = fake->boot->control;
+    fake->next = (struct generation){ .number = number, .since = time(NULL) };
+    read_sources(sources, fake->next.config);
+    close(sources);
+    if (of_us(fake, "prepare-crash"))
+        abort();
+    if (of_us(fake, "prepare-spin"))
+        spin();
+    if (told(fake->next.config, "prepare-until"))
+        await_file(told(fake->next.config, "prepare-until"));
+    if (of_us(fake, "prepare-wait"))
+        return;
+    if (of_us(fake, "prepare-fail"))
+        say(control, CONTROL_FAILED, number, told(fake->next.config, "prepare-fail"));
+    else
+        say(control, CONTROL_PREPARED, number, "");
+}
+
+/* Serves all that is queued at a socket that is not used any more. */
+static void serve(struct fake *fake, int fd);
+
+static void serve_queued(struct fake *fake, int listener)
+{
+    for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0;)
+        serve(fake, fd);
+}
+
+static bool is_named(const char *numbers, uint32_t number)
+{
+    for (char *end; *numbers; numbers = end) {
+        if (strtoul(numbers, &end, 10) == number)
+            return true;
+        if (end == numbers)
+            break;
+    }
+    return false;
+}
+
+static void commit(struct fake *fake, const char *numbers)
+{
+    int kept = 0;
+    if (of_us(fake, "commit-crash"))
+        abort();
+    if (of_us(fake, "commit-deaf"))
+        spin();
+    fake->serving = fake->next;
+    fake->next.number = 0;
+    for (int i = 0; i < fake->listener_count; i++) {
+        if (is_named(numbers, fake->numbers[i])) {
+            fake->numbers[kept] = fake->numbers[i];
+            fake->used[kept] = true;
+            fake->listeners[kept++] = fake->listeners[i];
+            continue;
+        }
+        serve_queued(fake, fake->listeners[i]);
+        close(fake->listeners[i]);
+    }
+    fake->listener_count = kept;
+    say(fake->boot->control, CONTROL_READY, fake->serving.number, "");
+}
+
+static void use_listener(struct fake *fake, uint32_t number, int fd, bool used)
+{
+    if (fd < 0 || fake->listener_count == FDS_MAX)
+        return;
+    fcntl(fd, F_SETFL, O_NONBLOCK); /* another worker may be faster at a shared socket */
+    fake->numbers[fake->listener_count] = number;
+    fake->used[fake->listener_count] = used;
+    fake->listeners[fake->listener_count++] = fd;
+}
+
+static void give_answer(const struct fake *fake, double ticket, const char *question)
+{
+    const char *length = told(fake->config, "ask-long");
+    char part[PART_BYTES + 1];
+    if (told(fake->config, "ask-silent"))
+        return;
+    if (length) {
+        long left = atol(length);
+        say(fake->boot->control, CONTROL_ANSWER, ticket, "\"");
+        for (; left > 0; left -= PART_BYTES) {
+            memset(part, 'x', PART_BYTES);
+            part[left < PART_BYTES ? left : PART_BYTES] = 0;
+            say(fake->boot->control, CONTROL_ANSWER, ticket, part);
+        }
+        say(fake->boot->control, CONTROL_ANSWER, ticket, "\"");
+    } else if (strcmp(question, "generations") == 0) {
+        snprintf(part, sizeof part, "[{\"number\":%u,\"since\":%ld,\"requests\":%d,\"tasks\":0,\"holders\":[]}]", fake->serving.number,
+                 (long)fake->serving.since, fake->held_count);
+        say(fake->boot->control, CONTROL_ANSWER, ticket, part);
+    } else {
+        snprintf(part, sizeof part, "[\"%.4000s\"]", question);
+        say(fake->boot->control, CONTROL_ANSWER, ticket, part);
+    }
+    say(fake->boot->control, CONTROL_ANSWERED, ticket, "");
 }
 
 static int end(struct fake *fake)
 {
-    say(fake->boot->control, CONTROL_ENDED, "");
+    say(fake->boot->control, CONTROL_ENDED, 0, "");
     return 0;
 }
 
@@ -262,11 +444,36 @@ static int hear(struct fake *fake)
     struct msghdr header = { .msg_iov = &piece, .msg_iovlen = 1, .msg_control = rights.bytes, .msg_controllen = sizeof rights };
     if (recvmsg(fake->boot->control, &header, MSG_CMSG_CLOEXEC) <= 0)
         return 0;
-    if (message.kind == CONTROL_STOP)
+    message.text[message.text_bytes < sizeof message.text ? message.text_bytes : sizeof message.text - 1] = 0;
+    int fd = descriptor_of(&header);
+    uint32_t number = (uint32_t)message.argument;
+    switch ((enum control_kind)message.kind) {
+    case CONTROL_STOP:
         return end(fake);
-    if (message.kind == CONTROL_REOPEN)
-        reopen(fake->boot, &header, message.text);
-    if (message.kind != CONTROL_DRAIN || told(fake->config, "hang-on-drain"))
+    case CONTROL_REOPEN:
+        reopen(fake->boot, fd, message.text);
+        return -1;
+    case CONTROL_LISTEN:
+        use_listener(fake, number, fd, false);
+        return -1;
+    case CONTROL_PREPARE:
+        prepare(fake, number, fd);
+        return -1;
+    case CONTROL_COMMIT:
+        commit(fake, message.text);
+        return -1;
+    case CONTROL_ABANDON:
+        fake->next.number = 0;
+        return -1;
+    case CONTROL_ASK:
+        give_answer(fake, message.argument, message.text);
+        return -1;
+    case CONTROL_DRAIN:
+        break;
+    default:
+        return -1;
+    }
+    if (told(fake->config, "hang-on-drain"))
         return -1;
     fake->draining = true;
     return told(fake->config, "slow-drain") && fake->held_count ? -1 : end(fake);
@@ -287,20 +494,21 @@ static int turn(struct fake *fake)
 {
     const struct vm_worker_boot *boot = fake->boot;
     struct pollfd polls[1 + 2 * FDS_MAX];
-    uint32_t listeners = fake->draining ? 0 : boot->listener_count, held = (uint32_t)fake->held_count;
+    int listeners = fake->draining ? 0 : fake->listener_count, held = fake->held_count;
     polls[0] = (struct pollfd){ told(fake->config, "deaf") ? -1 : boot->control, POLLIN, 0 };
-    for (uint32_t i = 0; i < listeners; i++)
-        polls[1 + i] = (struct pollfd){ boot->listeners[i], POLLIN, 0 };
-    for (uint32_t i = 0; i < held; i++)
+    for (int i = 0; i < listeners; i++)
+        polls[1 + i] = (struct pollfd){ fake->used[i] ? fake->listeners[i] : -1, POLLIN, 0 };
+    for (int i = 0; i < held; i++)
         polls[1 + listeners + i] = (struct pollfd){ fake->held[i], POLLIN, 0 };
-    poll(polls, 1 + listeners + held, 60000);
-    int code = polls[0].revents ? hear(fake) : -1;
+    poll(polls, (nfds_t)(1 + listeners + held), 60000);
+    boot->stats->turn++;
     drop_closed(fake, polls + 1 + listeners);
-    for (uint32_t i = 0; i < listeners && code < 0; i++) {
-        int fd = polls[1 + i].revents ? accept4(boot->listeners[i], NULL, NULL, SOCK_CLOEXEC) : -1;
+    for (int i = 0; i < listeners; i++) {
+        int fd = polls[1 + i].revents ? accept4(fake->listeners[i], NULL, NULL, SOCK_CLOEXEC) : -1;
         if (fd >= 0)
             serve(fake, fd);
     }
+    int code = polls[0].revents ? hear(fake) : -1;
     return code < 0 && fake->draining && told(fake->config, "slow-drain") && !fake->held_count ? end(fake) : code;
 }
 
@@ -312,12 +520,17 @@ static int refuse_to_start(struct fake *fake)
     const char *one = told(fake->config, "fail-slot");
     if (one && sscanf(one, "%d %d %299[^\n]", &slot, &code, text) == 3 &&
         slot == (int)fake->boot->number) {
-        say(fake->boot->control, CONTROL_FAILED, text);
+        say(fake->boot->control, CONTROL_FAILED, 0, text);
         return code;
+    }
+    const char *path = told(fake->config, "fail-if");
+    if (path && access(path, F_OK) == 0) {
+        say(fake->boot->control, CONTROL_FAILED, 0, "no more room");
+        return 6;
     }
     const char *fail = told(fake->config, "fail");
     if (fail && sscanf(fail, "%d %299[^\n]", &code, text) == 2) {
-        say(fake->boot->control, CONTROL_FAILED, text);
+        say(fake->boot->control, CONTROL_FAILED, 0, text);
         return code;
     }
     return -1;
@@ -327,7 +540,10 @@ int vm_worker(const struct vm_worker_boot *boot)
 {
     static struct fake fake;
     fake.boot = boot;
-    read_config(boot->options->file, fake.config);
+    fake.config = fake.serving.config;
+    fake.serving.number = boot->generation;
+    fake.serving.since = time(NULL);
+    read_sources(boot->sources, fake.serving.config);
     int code = refuse_to_start(&fake);
     if (code >= 0)
         return code;
@@ -339,9 +555,12 @@ int vm_worker(const struct vm_worker_boot *boot)
     const char *never = told(fake.config, "never-ready");
     while (never && (*never == 0 || atoi(never) == (int)boot->number))
         pause();
+    path = told(fake.config, "unready-if");
+    while (path && access(path, F_OK) == 0)
+        usleep(1000);
     for (uint32_t i = 0; i < boot->listener_count; i++)
-        fcntl(boot->listeners[i], F_SETFL, O_NONBLOCK); /* another worker may be faster at a shared socket */
-    say(boot->control, CONTROL_READY, "");
+        use_listener(&fake, boot->listener_numbers[i], boot->listeners[i], true);
+    say(boot->control, CONTROL_READY, boot->generation, "");
     while (code < 0)
         code = turn(&fake);
     return code;
@@ -350,6 +569,10 @@ int vm_worker(const struct vm_worker_boot *boot)
 int vm_command(const struct vm_options *options)
 {
     char config[CONFIG_BYTES];
+    if (options->answer) {
+        printf("%s %s", options->command, options->answer);
+        return 0;
+    }
     read_config(options->file, config);
     misbehave_in_plan(config, -1);
     printf("%s %s\n", options->command, options->file);
