@@ -214,7 +214,7 @@ static void worker_said(struct master *master, struct worker *worker, struct con
             reload_hear(master, worker, CONTROL_READY, (uint32_t)message->argument, "");
         break;
     case CONTROL_FAILED:
-        if (worker->state == WORKER_STARTING)
+        if (worker->state != WORKER_SERVING)
             worker_failed(master, worker, message->text);
         else
             reload_hear(master, worker, CONTROL_FAILED, (uint32_t)message->argument, message->text);

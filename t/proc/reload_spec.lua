@@ -116,7 +116,7 @@ describe("a reload", function()
         local s, write = start("fake say one")
         write("fake say two\nfake plan-wait " .. folder .. "/go")
         local children = { instance.spawn { "reload", "--name", s.name } }
-        instance.wait_until(function() return #process.children(s.pid) == 2 end)
+        instance.wait_file(folder .. "/go.asked", "")
         write("fake say three")
         for i = 2, 6 do children[i] = instance.spawn { "reload", "--name", s.name } end
         assert.equal("one", said(s)) -- by now all have asked
@@ -277,9 +277,7 @@ describe("a worker, in a reload", function()
         signal.kill(s:workers()[2], signal.SIGKILL)
         write("workers 2\nfake say two\nfake prepare-until " .. folder .. "/go")
         local child = instance.spawn { "reload", "--name", s.name }
-        instance.wait_until(function() -- the worker that serves prepares
-            return process.read_file("/proc/" .. child.pid .. "/wchan") ~= nil and #process.children(s.pid) == 2
-        end)
+        instance.wait_file(folder .. "/go.asked", "")
         os.remove(folder .. "/wait")
         s:wait_log("worker %d %(pid %d+%): serves")
         process.write_file(folder .. "/go", "")
@@ -307,30 +305,27 @@ describe("a stop during a reload", function()
     before_each(instance.begin)
     after_each(instance.sweep)
 
-    local function stopped_while(lines, pids)
+    local function stopped_while(what)
+        local folder = server.folder()
         local s, write = start("fake say one")
-        write(lines)
+        write(("fake %s %s/go"):format(what, folder))
         local child = instance.spawn { "reload", "--name", s.name }
-        instance.wait_until(function() return #process.children(s.pid) == pids end)
-        instance.wait_until(function() return pids == 2 or instance.status(s.name).state end)
-        s:stop(signal.SIGTERM, 0, 5)
+        instance.wait_file(folder .. "/go.asked", "")
+        local workers = s:workers()
+        s:signal(signal.SIGTERM)
+        s:wait_log("finishing requests")
+        process.write_file(folder .. "/go", "")
+        s:wait_end(0, 5, workers)
         assert.same({ "exited", 1 }, { child:wait(5) })
         return process.read_file(child.stderr_path)
     end
 
     it("ends the candidate and tells those who wait", function()
-        assert.equal("moongate: reload: the instance is stopping\n", stopped_while("fake plan-hang", 2))
+        assert.equal("moongate: reload: the instance is stopping\n", stopped_while("plan-wait"))
     end)
 
-    it("forgets what workers prepare", function()
-        local s, write = start("fake say one")
-        write("fake prepare-wait")
-        local child = instance.spawn { "reload", "--name", s.name }
-        instance.wait_until(function() return #process.children(s.pid) == 1 end)
-        instance.run { "status", "--name", s.name }
-        s:stop(signal.SIGTERM, 0, 5)
-        assert.same({ "exited", 1 }, { child:wait(5) })
-        assert.matches("the instance is stopping\n", process.read_file(child.stderr_path))
+    it("forgets what workers prepare and tells those who wait", function()
+        assert.equal("moongate: reload: the instance is stopping\n", stopped_while("prepare-until"))
     end)
 
     it("is final: what is asked later is refused", function()

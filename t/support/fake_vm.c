@@ -5,7 +5,7 @@
  *   fake plan-say TEXT             says so to standard error
  *   fake plan-exec PATH            leaves a process behind and writes its pid to the file
  *   fake plan-missing PATH         looks for this file in vain: a problem, with a line of the plan
- *   fake plan-wait PATH            does not end before the file is there
+ *   fake plan-wait PATH            does not end before the file is there; makes PATH.asked
  *   fake fail CODE TEXT            each worker says CONTROL_FAILED and ends with CODE
  *   fake fail-slot N CODE TEXT     only worker N (from 0) does
  *   fake fail-if PATH              with code 6, as long as the file is there
@@ -18,7 +18,7 @@
  *   fake crash-if PATH             crashes at once whenever the file is there
  *   fake prepare-fail [N] TEXT     of all workers, or worker N
  *   fake prepare-wait | prepare-spin | prepare-crash [N]     waits for ever and serves on; serves no more; dies
- *   fake prepare-until PATH        is prepared when the file is there
+ *   fake prepare-until PATH        is prepared when the file is there; makes PATH.asked
  *   fake commit-deaf | commit-crash [N]                      when it is to be put in service
  *   fake ask-silent | ask-long BYTES
  *
@@ -134,6 +134,8 @@ static void misbehave_in_plan(const char *config, int out)
 static void await_file(const char *path)
 {
     char name[512];
+    snprintf(name, sizeof name, "%s.asked", path);
+    close(open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     snprintf(name, sizeof name, "%s", path);
     while (access(name, F_OK) != 0)
         usleep(1000);
