@@ -146,6 +146,17 @@ static void json_string(struct text *text, const char *key, const char *value)
     text_put(text, ",");
 }
 
+static const char *const reload_states[] = { "idle", "loading", "opening", "preparing", "committing" };
+
+/* Whether one is going on, and how many wait for it or the next. */
+static void json_reload(const struct master *master, struct text *text)
+{
+    uint32_t waiting = 0;
+    for (uint32_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+        waiting += master->control.clients[i].state == CLIENT_WAITING && master->control.clients[i].wait == WAIT_RELOAD;
+    text_put(text, "\"reload\":{\"state\":\"%s\",\"waiting\":%u},", reload_states[master->reload.state], waiting);
+}
+
 void status_json(const struct master *master, struct text *text)
 {
     char url[ADDRESS_TEXT_BYTES];
@@ -166,6 +177,7 @@ void status_json(const struct master *master, struct text *text)
     }
     text_put(text, "],\"limits\":{\"drain_ms\":%lld,\"backlog\":%d,\"descriptors\":%llu},", (long long)master->plan.drain_ms,
              LISTEN_BACKLOG, (unsigned long long)master->descriptors);
+    json_reload(master, text);
     json_workers(master, text);
     text_put(text, "}\n");
 }

@@ -116,14 +116,12 @@ describe("a reload", function()
         local s, write = start("fake say one")
         write("fake say two\nfake plan-wait " .. folder .. "/go")
         local children = { instance.spawn { "reload", "--name", s.name } }
-        instance.wait_file(folder .. "/go.asked", "")
+        instance.wait_file(folder .. "/go.asked", "asked")
         write("fake say three")
         for i = 2, 6 do children[i] = instance.spawn { "reload", "--name", s.name } end
-        assert.equal("one", said(s)) -- by now all have asked
-        instance.wait_until(function() -- each of them is connected to the control socket
-            local _, count = io.open("/proc/net/unix"):read("*a"):gsub(plain(instance.runtime() .. "/" .. s.name .. ".sock"), "")
-            return count >= 7
-        end)
+        instance.wait_until(function() return instance.status(s.name).reload.waiting == 6 end)
+        assert.equal("loading", instance.status(s.name).reload.state)
+        assert.equal("one", said(s))
         process.write_file(folder .. "/go", "")
         for _, child in ipairs(children) do assert.same({ "exited", 0 }, { child:wait(5) }) end
         assert.equal("three", said(s))
@@ -277,7 +275,7 @@ describe("a worker, in a reload", function()
         signal.kill(s:workers()[2], signal.SIGKILL)
         write("workers 2\nfake say two\nfake prepare-until " .. folder .. "/go")
         local child = instance.spawn { "reload", "--name", s.name }
-        instance.wait_file(folder .. "/go.asked", "")
+        instance.wait_file(folder .. "/go.asked", "asked")
         os.remove(folder .. "/wait")
         s:wait_log("worker %d %(pid %d+%): serves")
         process.write_file(folder .. "/go", "")
@@ -310,7 +308,7 @@ describe("a stop during a reload", function()
         local s, write = start("fake say one")
         write(("fake %s %s/go"):format(what, folder))
         local child = instance.spawn { "reload", "--name", s.name }
-        instance.wait_file(folder .. "/go.asked", "")
+        instance.wait_file(folder .. "/go.asked", "asked")
         local workers = s:workers()
         s:signal(signal.SIGTERM)
         s:wait_log("finishing requests")
