@@ -8,29 +8,39 @@ local M = {}
 --- What a sound configuration amounts to, in one line.
 local function summary(file, evaluation)
     local config, apps = evaluation.config, evaluation.apps
-    return ("%s: ok: %s, %s, %s; listens on %s\n"):format(file, text.counted(#evaluation.files, "file"),
-        text.counted(#apps.routes, "route"), text.counted(#apps.filters, "filter"), table.concat(config.listen, ", "))
+    local counts = { text.counted(#evaluation.files, "file"), text.counted(#apps.routes, "route"), text.counted(#apps.filters, "filter") }
+    local warnings = evaluation.problems:count("warning")
+    if warnings > 0 then counts[#counts + 1] = text.counted(warnings, "warning") end
+    return ("%s: ok: %s; listens on %s\n"):format(file, table.concat(counts, ", "), table.concat(config.listen, ", "))
 end
 
-local function as_json(evaluation)
-    local problems = evaluation.problems:rows()
-    return json.encode { ok = #problems == 0, problems = json.array(problems), files = json.array(evaluation.files) } .. "\n"
+--- "3 problems", "1 problem, 2 warnings".
+local function total(problems)
+    local counts = { text.counted(problems:count(), "problem") }
+    if problems:count("warning") > 0 then counts[2] = text.counted(problems:count("warning"), "warning") end
+    return table.concat(counts, ", ") .. "\n"
 end
 
---- Problems go to standard error for people; with `json` the answer, good or bad, goes to standard output.
+--- Problems go to standard error for people. With `json` they go to standard output, for editors: a list, empty when all is well, of
+--- { file, line, column, end_column, key, severity, message, hint }, of which only file, severity and message are always there.
 ---@param options { file?: string, json?: boolean }
 ---@param out? file* standard output
 ---@param err? file* standard error
 ---@return integer exit_code
 function M.run(options, out, err)
     local evaluation = evaluate.command(options)
-    local failed = #evaluation.problems > 0
+    local problems = evaluation.problems
+    local failed = evaluation.config == nil
+    out, err = out or io.stdout, err or io.stderr
     if options.json then
-        (out or io.stdout):write(as_json(evaluation))
-    elseif failed then
-        (err or io.stderr):write(evaluation.problems:text(), text.counted(#evaluation.problems, "problem"), "\n")
+        out:write(json.encode(json.array(problems:rows())), "\n")
+        return failed and 1 or 0
+    end
+    err:write(problems:text())
+    if failed then
+        err:write(total(problems))
     else
-        (out or io.stdout):write(summary(options.file or "conf/moongate.lua", evaluation))
+        out:write(summary(options.file or "conf/moongate.lua", evaluation))
     end
     return failed and 1 or 0
 end

@@ -73,7 +73,7 @@ end
 ---@return integer exit_code
 function M.run(options, out, err)
     local evaluation = evaluate.command(options)
-    if #evaluation.problems > 0 then
+    if not evaluation.config then
         (err or io.stderr):write(evaluation.problems:text())
         return 1
     end

@@ -188,14 +188,18 @@ end
 
 --- ---- routes that hide each other ----
 
-local function overlap(a, b)
-    if not a or not b then return true end
-    for _, method in ipairs(a) do
-        for _, other in ipairs(b) do
-            if method == other then return true end
+--- The methods that both routes answer: a list, "any" when both answer every one, or nil. Beside a route for any method one for some is
+--- the narrower, and both have their requests.
+local function shared_methods(a, b)
+    if not a and not b then return "any" end
+    if not a or not b then return nil end
+    local shared = {}
+    for _, method in ipairs(b) do
+        for _, other in ipairs(a) do
+            if method == other then shared[#shared + 1] = method end
         end
     end
-    return false
+    return #shared > 0 and shared or nil
 end
 
 local function shape_of(route)
@@ -224,8 +228,9 @@ function M.order(routes)
     return ordered
 end
 
---- Pairs of routes of which the later can never be reached: same host, same shape, a common method, no predicate.
----@return { first: table, second: table }[]
+--- Pairs of routes of which the later can never be reached: same host, same shape, a common method, no predicate. `methods`: those that
+--- the first takes from the second.
+---@return { first: table, second: table, methods: "any"|string[] }[]
 function M.duplicates(routes)
     local by_shape, found = {}, {}
     for _, route in ipairs(routes) do
@@ -234,8 +239,9 @@ function M.duplicates(routes)
             local same = by_shape[key] or {}
             by_shape[key] = same
             for _, other in ipairs(same) do
-                if overlap(other.methods, route.methods) then
-                    found[#found + 1] = { first = other, second = route }
+                local shared = shared_methods(other.methods, route.methods)
+                if shared then
+                    found[#found + 1] = { first = other, second = route, methods = shared }
                     break
                 end
             end

@@ -46,7 +46,7 @@ M.FIELDS = {
 }
 
 local function options_of(kind, given, what)
-    return schema.demand(schema.record(M.FIELDS[kind]), given or {}, what)
+    return schema.demand(schema.record(M.FIELDS[kind]), given or {}, what, -1)
 end
 
 local function new(kind, fields)
@@ -61,10 +61,10 @@ end
 ---@return moongate.Descriptor
 function M.files(dir, options, folder)
     if type(dir) ~= "string" or dir == "" or dir:find("\0", 1, true) then
-        caller.raise("files: expected a folder, got " .. schema.shown(dir))
+        caller.raise("app:files: expected a folder, got " .. schema.shown(dir), nil, { what = "app:files", argument = 2 })
     end
     local _, file = caller.where()
-    return new("files", { dir = paths.resolve(folder or paths.folder_of(file), dir), options = options_of("files", options, "files") })
+    return new("files", { dir = paths.resolve(folder or paths.folder_of(file), dir), options = options_of("files", options, "app:files") })
 end
 
 --- Requests forwarded to an upstream. `path` replaces the request's; captures of the route may stand in it.
@@ -72,7 +72,7 @@ end
 ---@param options? { path?: string }
 ---@return moongate.Descriptor
 function M.proxy(target, options)
-    return new("proxy", { upstream = upstream.from(target, "proxy"), options = options_of("proxy", options, "proxy") })
+    return new("proxy", { upstream = upstream.from(target, "app:proxy"), options = options_of("proxy", options, "app:proxy") })
 end
 
 --- Another place. `to` is a path or a URL; captures of the route may stand in its path.
@@ -82,15 +82,18 @@ end
 ---@return moongate.Descriptor
 function M.redirect(to, status, options)
     if type(to) ~= "string" or not (to:match("^/") or to:match("^%a[%w+.-]*://[^/]")) then
-        caller.raise('redirect: expected a path such as "/new" or a URL, got ' .. schema.shown(to))
+        local hint = type(to) == "string" and to:match("^[%w._-]+$") and ("write %q"):format("/" .. to) or nil
+        caller.raise('app:redirect: expected a path such as "/new" or a URL, got ' .. schema.shown(to), hint, { what = "app:redirect", argument = 2 })
     end
     if to:match("[%c \127-\255]") then
-        caller.raise(("redirect: %s: spaces, controls and non-ASCII characters are written as %%XX"):format(schema.quoted(to)))
+        caller.raise(("app:redirect: %s: spaces, controls and non-ASCII characters are written as %%XX"):format(schema.quoted(to)), nil,
+            { what = "app:redirect", argument = 2 })
     end
     if status ~= nil and not REDIRECTS[status] then
-        caller.raise("redirect: expected a status of 301, 302, 303, 307 or 308, got " .. schema.shown(status))
+        caller.raise("app:redirect: expected a status of 301, 302, 303, 307 or 308, got " .. schema.shown(status), nil,
+            { what = "app:redirect", argument = 3 })
     end
-    local checked = options_of("redirect", options, "redirect")
+    local checked = options_of("redirect", options, "app:redirect")
     return new("redirect", { to = to, status = status or 302, keep_query = checked.keep_query, options = checked })
 end
 
@@ -108,9 +111,11 @@ end
 --- Can this descriptor stand at that pattern? nil, or what is wrong.
 ---@param route_pattern string
 ---@return string? message
+---@return string? hint
 function M.misfit(descriptor, route_pattern)
     if descriptor.kind == "files" and not pattern.is_open(route_pattern) then
-        return ('files need a pattern that ends in a wildcard, as in "%s/*"'):format((route_pattern:gsub("/$", "")))
+        return ("%q: files need a pattern that ends in a wildcard"):format(route_pattern),
+            ('write "%s/*"'):format((route_pattern:gsub("/$", "")))
     end
     local has = {}
     for _, name in ipairs(pattern.names(route_pattern)) do has[name] = true end

@@ -2,9 +2,14 @@
 --- loaded anew and known to this generation alone; Moongate's own modules and installed libraries are shared. Errors become
 --- problems with a place; a global that leaks is one.
 local caller = require "moongate.caller"
+local ghost = require "moongate.ghost"
+local lint = require "moongate.lint"
 local paths = require "moongate.paths"
 local schema = require "moongate.schema"
 local snapshot = require "moongate.snapshot"
+local spots = require "moongate.spots"
+local syntax = require "moongate.syntax"
+local syntax_hints = require "moongate.syntax_hints"
 
 local M = {}
 
@@ -63,6 +68,9 @@ function M.new(problems, given)
         modules = {}, -- file → value, or LOADING
         rooms = {},   -- folder → environment
         short = {},   -- name of a file as error messages cut it → file
+        trees = {},   -- file → its tree, false: it has none
+        folders = {}, -- file → the folder whose environment it has
+        leaked = {},  -- globals that were assigned by mistake
         places = {},  -- error → problem: how a failure keeps its place on its way through require()
         loading = true,
     }, Generation)
@@ -95,25 +103,28 @@ end
 local function hint_for(generation, folder, message)
     local name = message:match("global '([%w_]+)' %(a nil value%)")
     if name then
-        local names = {}
-        for known in pairs(generation.rooms[folder] or {}) do names[#names + 1] = known end
-        table.sort(names)
-        local near = schema.nearest(name, names)
-        return near and ("did you mean %q?"):format(near) or ("nothing is called %q here"):format(name)
+        local there = {}
+        for known in pairs(generation.rooms[folder] or {}) do there[#there + 1] = known end
+        table.sort(there)
+        local _, hint = lint.meant(name, there)
+        return hint
     end
     if message:match("attempt to redefine") then
         return "C declarations stay for the life of a worker: give a changed one another name"
     end
+    if message:match("attempt to index local 'self'") or message:match("bad argument #1 to '.-' %(.-got no value%)") then
+        return "is it called with a dot, where a colon is meant?"
+    end
     return nil
 end
 
---- The column of the token that a syntax error names, when the line has it once.
+--- The columns of the token that a syntax error names, when the line has it once.
 local function column_of(line, message)
     local token = message:match("near '(.-)'$")
     local from, to = nil, nil
     if token and line then from, to = line:find(token, 1, true) end
     if not from or line:find(token, to + 1, true) then return nil end
-    return from
+    return from, to + 1
 end
 
 local function nth_line(text, number)
@@ -143,28 +154,93 @@ function Generation:has(path)
     return self:text_of(path) ~= nil
 end
 
+local function unreadable(path, message, generation)
+    local why = message:gsub("^.-: ", "", 1)
+    local is_missing = why == "No such file or directory"
+    return {
+        file = path, message = is_missing and "there is no such file" or "cannot be read: " .. why:lower(),
+        hint = is_missing and not path:match("%.lua$") and generation:has(path .. ".lua") and ("did you mean %q?"):format(path .. ".lua") or nil,
+    }
+end
+
+--- A syntax error as a problem: where it is, or for a block that is never closed, where that begins.
+function Generation:misspelt(path, text, failure)
+    local file, line, message = split_message(self, failure)
+    local opener, word, unclosed = syntax_hints.unclosed(message)
+    if opener then
+        local from = (nth_line(text, opener) or ""):find(("%%f[%%w]%s%%f[%%W]"):format(word)) or (nth_line(text, opener) or ""):find(word, 1, true)
+        return { file = path, line = opener, column = from, end_column = from and from + #word, message = unclosed,
+            hint = syntax_hints.hint(message, "", "", text) }
+    end
+    local shown = line and nth_line(text, line) or ""
+    local column, end_column = column_of(shown, message)
+    return {
+        file = file or path, line = line, column = column, end_column = end_column, message = message,
+        hint = line and syntax_hints.hint(message, shown, nth_line(text, line - 1) or "", text),
+    }
+end
+
 --- Compiles a file into its folder's environment. nil and a message, whose place is kept, when it does not compile.
 function Generation:compile(path, folder)
     local text, message = self:text_of(path)
-    if not text then return nil, ("cannot read %s: %s"):format(path, (message:gsub("^.-: ", "", 1))) end
+    if not text then
+        local key = ("cannot read %s"):format(path)
+        self.places[key] = unreadable(path, message, self)
+        return nil, key
+    end
     if not self.known[path] then
         self.known[path] = true
         self.files[#self.files + 1] = path
         self.short[debug.getinfo(loadstring("", "@" .. path), "S").short_src] = path
     end
+    self.folders[path] = folder
     self.problems:source(path, text)
-    if text:byte() == 27 then return nil, path .. ": compiled Lua is not loaded, only source" end
+    if text:byte() == 27 then
+        local key = path .. ": compiled Lua is not loaded, only source"
+        self.places[key] = { file = path, message = "compiled Lua is not loaded, only source" }
+        return nil, key
+    end
     local chunk, failure = loadstring(text, "@" .. path)
     if chunk then return setfenv(chunk, self:room(folder)) end
-    local file, line, rest = split_message(self, failure)
-    self.places[failure] = {
-        file = file or path, line = line, column = line and column_of(nth_line(text, line), rest), message = rest,
-    }
+    self.places[failure] = self:misspelt(path, text, failure)
     return nil, failure
+end
+
+--- The tree of a file that compiles, or nil.
+function Generation:tree(file)
+    local tree = self.trees[file]
+    if tree == nil then
+        local text = self.problems.sources[file]
+        tree = text and loadstring(text, "=") and syntax.read(text) or false
+        self.trees[file] = tree
+    end
+    return tree or nil
+end
+
+--- A problem at a line, with its column as far as the text shows it.
+---@param spot? moongate.Spot
+function Generation:add_at(file, line, problem, spot)
+    local tree = spot and self:tree(file)
+    problem.file, problem.line, problem.about = file, line, spot and spot.about
+    if tree then
+        local at_line, column, end_column, is_exact = spots.find(tree, line, spot)
+        if at_line then problem.line, problem.column, problem.end_column = at_line, column, end_column end
+        if is_exact then problem.message = problem.message:gsub('", byte %d+: ', '": ', 1) end
+    end
+    self.problems:add(problem)
+end
+
+--- Takes misuse of the library from here on, until `seal()`.
+function Generation:record()
+    ghost.forget()
+    caller.record(function(file, line, message, hint, spot)
+        self:add_at(file, line, { message = message, hint = hint }, spot)
+    end, function(file) return self.known[file] == true end)
 end
 
 --- A problem out of an error value: where it was raised, or the innermost user's line.
 function Generation:describe(failure)
+    if failure == caller.STOP or failure == ghost.ENOUGH then return { is_told = true } end
     if failure ~= nil and self.places[failure] then return self.places[failure] end
     if type(failure) ~= "string" then
         local file, line = user_frame(self)
@@ -173,7 +249,34 @@ function Generation:describe(failure)
     end
     local file, line, rest = split_message(self, failure)
     if not file then file, line = user_frame(self) end
-    return { file = file, line = line, message = rest }
+    local name = rest:match("^attempt to .-'([%w_]+)'")
+    local problem = { file = file, line = line, message = rest, about = name, is_raised = true }
+    local tree = name and file and self:tree(file)
+    if tree then
+        local _, column, end_column = spots.name(tree, line, name)
+        problem.column, problem.end_column = column, end_column
+    end
+    return problem
+end
+
+--- Type errors after something could not be loaded are its doing, most likely.
+local function is_consequence(problem)
+    if problem.is_told then return true end
+    local message = problem.message or ""
+    return ghost.given and problem.is_raised and (message:match("^attempt to ") or message:match("^bad argument ") or message:match("^'for' "))
+end
+
+--- Adds what ended a file.
+function Generation:add_failure(problem, path)
+    if is_consequence(problem) then return end
+    problem.file = problem.file or path
+    local name = not problem.line and problem.message:match('^module "(.-)" ')
+    local tree = name and self:tree(problem.file)
+    if tree then -- `return require "x"` leaves no frame behind
+        problem.line, problem.column, problem.end_column = spots.argument(tree, "require", name)
+    end
+    problem.hint = problem.hint or hint_for(self, paths.folder_of(problem.file), problem.message)
+    self.problems:add(problem)
 end
 
 local LOADING = {}
@@ -181,7 +284,10 @@ local LOADING = {}
 --- Runs a user's module once per generation, whoever asks for it first.
 local function load_module(generation, path, folder, name)
     local value = generation.modules[path]
-    if value == LOADING then error(("module %q is asked for while it loads: two files require each other"):format(name), 3) end
+    if value == LOADING then
+        return nil, ("module %q is asked for while it loads: two files require each other"):format(name),
+            "put what both need into a third file"
+    end
     if value ~= nil then return value end
     local chunk, message = generation:compile(path, folder)
     if not chunk then error(message, 0) end
@@ -191,7 +297,10 @@ local function load_module(generation, path, folder, name)
         return failure
     end, name, path)
     generation.modules[path] = nil
-    if not ok then error(result, 0) end
+    if not ok then
+        generation:look_further(path)
+        error(result, 0)
+    end
     if result == nil then result = true end
     generation.modules[path] = result
     return result
@@ -210,29 +319,60 @@ local function is_shared(name)
     return name == "moongate" or name:sub(1, 9) == "moongate." or BUILT_IN[name]
 end
 
+--- Modules of ours that a site asks for by name.
+local function own_module(name)
+    local ok, found = pcall(require, name)
+    if ok then return found end
+    if not tostring(found):match("^module '.-' not found") then error(found, 0) end
+    return nil, ("module %q is not there"):format(name), 'everything that a site is written with is in require "moongate"'
+end
+
+--- A module by name: beside the file that asks, else one of the system's. nil, a message and a hint when there is none.
+local function find_and_load(generation, folder, name, loaded)
+    local path, tried = find_module(generation, folder, name)
+    if path then
+        local value, message, hint = load_module(generation, path, folder, name)
+        if message then return nil, message, hint end
+        if value == true and loaded[name] ~= nil then value = loaded[name] end
+        return value
+    end
+    local ok, found = pcall(require, name)
+    if ok then return found end
+    if not tostring(found):match("^module '.-' not found") then error(found, 0) end
+    local base = name:match("([^/]+)%.lua$")
+    local hint = base and ('a module is named without ".lua": require %q'):format((name:gsub("%.lua$", ""):gsub("/", "."))) or nil
+    return nil, ("module %q not found: neither %s nor an installed one"):format(name, tried), hint
+end
+
+--- What a file gets for a module that cannot be loaded, while nobody but us looks after the error: the mistake is told, and the file goes on.
+local function stand_in(generation, result)
+    generation:add_failure(generation:describe(result))
+    return ghost.get()
+end
+
 --- `require` for one folder.
 local function require_for(generation, folder, loaded)
+    local function load_one(name)
+        if name == "ffi" then return ffi_for_users() end
+        if name == "moongate" or BUILT_IN[name] then return require(name) end
+        if is_shared(name) then return own_module(name) end
+        return find_and_load(generation, folder, name, loaded)
+    end
     return function(name)
         if type(name) ~= "string" then error("require: expected a name, got " .. schema.shown(name), 2) end
         if loaded[name] ~= nil then return loaded[name] end
-        local value
-        if name == "ffi" then
-            value = ffi_for_users()
-        elseif is_shared(name) then
-            value = require(name)
-        else
-            local path, tried = find_module(generation, folder, name)
-            if path then
-                value = load_module(generation, path, folder, name)
-                if value == true and loaded[name] ~= nil then value = loaded[name] end
-            else
-                local ok, found = pcall(require, name)
-                if not ok and tostring(found):match("^module '.-' not found") then
-                    error(("module %q not found: neither %s nor an installed one"):format(name, tried), 2)
-                end
-                if not ok then error(found, 0) end
-                value = found
-            end
+        local ok, value, message, hint = xpcall(function() return load_one(name) end, function(failure)
+            if failure ~= nil and not generation.places[failure] then generation.places[failure] = generation:describe(failure) end
+            return failure
+        end)
+        local is_ours = caller.is_recording()
+        if not ok then
+            if not is_ours then error(value, 0) end
+            value = stand_in(generation, value)
+        elseif message then
+            if not is_ours then error(message, 2) end
+            caller.tell(message, hint, { what = "require", argument = 1, value = name })
+            value = ghost.get()
         end
         loaded[name] = value
         return value
@@ -273,8 +413,9 @@ local function guard(generation)
         local form = type(value) == "function" and "local function %s(…)" or "local %s = …"
         generation.problems:add {
             file = caller.file_of(info.source), line = info.currentline, message = text,
-            hint = "write " .. form:format(tostring(name)),
+            hint = "write " .. form:format(tostring(name)), about = name,
         }
+        generation.leaked[name] = true
         rawset(room, name, value)
     end
 end
@@ -313,15 +454,41 @@ function Generation:run(path)
     end, function(failure) return self:describe(failure) end)
     self.modules[path] = ok and result or nil
     if ok then return true, result end
-    result.file = result.file or path
-    result.hint = result.hint or hint_for(self, paths.folder_of(result.file), result.message)
-    self.problems:add(result)
+    self:add_failure(result, path)
+    self:look_further(path)
     return false, nil
 end
 
---- Loading has ended: assigning a global raises from here on.
+--- A file has ended early: the modules that it names and did not come to are compiled, so that their mistakes are told with its own.
+function Generation:look_further(path)
+    local text, folder = self.problems.sources[path], self.folders[path]
+    for name in (text or ""):gsub("%-%-[^\n]*", ""):gmatch("%f[%w_]require%s*%(?%s*[\"']([%w_.]+)[\"']") do
+        local file = not is_shared(name) and name ~= "ffi" and find_module(self, folder, name)
+        if file and not self.known[file] then
+            local chunk, failure = self:compile(file, folder)
+            if not chunk then self:add_failure(self.places[failure], file) end
+            self:look_further(file)
+        end
+    end
+end
+
+--- Looks at the names in every file.
+---@param extensions string[] what requests were given
+function Generation:check_names(extensions)
+    for _, file in ipairs(self.files) do
+        local tree = self:tree(file)
+        local globals = {}
+        for name in pairs(self:room(self.folders[file])) do
+            if not self.leaked[name] then globals[name] = true end
+        end
+        if tree then lint.check({ file = file, tree = tree, globals = globals, extensions = extensions }, self.problems) end
+    end
+end
+
+--- Loading has ended: misuse and assigning a global raise from here on.
 function Generation:seal()
     self.loading = false
+    caller.record(nil)
 end
 
 return M

@@ -3,8 +3,9 @@
 local app = require "moongate.app"
 local compose = require "moongate.compose"
 local config = require "moongate.config"
-local descriptor = require "moongate.descriptor"
 local environment = require "moongate.environment"
+local ghost = require "moongate.ghost"
+local judge = require "moongate.judge"
 local locate = require "moongate.locate"
 local paths = require "moongate.paths"
 local problems = require "moongate.problems"
@@ -22,31 +23,46 @@ local M = {}
 --- Reports a key of the config at its place in the text, as far as it can be found.
 local function reporter(list, file)
     local keys
-    return function(key, message, hint)
+    return function(key, message, hint, severity)
         if key:match("^%-%-") then
-            list:add { file = "command line", key = key, message = message, hint = hint }
+            list:add { file = "command line", key = key, message = message, hint = hint, severity = severity }
             return
         end
         local text = list.sources[file]
         keys = keys or text and locate.new(text)
-        local line, column
-        if keys then line, column = keys:position(key) end
-        list:add { file = file, line = line, column = column, key = key, message = message, hint = hint }
+        local line, column, end_column
+        if keys then line, column, end_column = keys:position(key) end
+        list:add {
+            file = file, line = line, column = column, end_column = end_column, key = key, message = message, hint = hint, severity = severity,
+        }
     end
+end
+
+--- Is it what `require "moongate"` returns?
+local function is_library(value)
+    return type(value) == "table" and value == package.loaded["moongate"]
+end
+
+--- What a file returned that should have returned something else: a message and what to write.
+local function misreturned(value, wanted)
+    if is_library(value) then return "returns the library itself", "end it with `return app`, where app = mg.app()" end
+    return value == nil and "returns nothing" or "returns a " .. type(value), wanted
 end
 
 --- What a file named by a config returns must be an app.
 local function load_app(generation, path, report, key)
     local ok, value = generation:run(path)
-    if not ok then return nil end
+    if not ok or ghost.is(value) then return nil end
     if app.is(value) then return value end
     if generation.files[1] == path then
         report(key, "names the config itself")
-    else
+    elseif type(value) == "table" and not is_library(value) and value.app ~= nil then
         generation.problems:add {
-            file = path, message = "returns no app",
-            hint = "end it with `return app`, where app = mg.app()",
+            file = path, message = "returns a config, where an app is expected", hint = "name the file that returns the app, or run this one",
         }
+    else
+        local message, hint = misreturned(value, "end it with `return app`, where app = mg.app()")
+        generation.problems:add { file = path, message = message .. ", not an app", hint = hint }
     end
     return nil
 end
@@ -54,10 +70,14 @@ end
 --- Files are opened below the folder of the config; a missing one is told at its key.
 local function app_of(generation, entry, folder, report, key)
     if app.is(entry) then return entry end
+    if ghost.is(entry) then return nil end
     local path = paths.resolve(folder, entry)
     local text, message = generation:text_of(path)
     if not text then
-        report(key, ("cannot read %s"):format(message))
+        local why = message:gsub("^.-: ", "", 1)
+        local is_missing = why == "No such file or directory"
+        report(key, is_missing and ("there is no file %q"):format(path) or ("cannot read %q: %s"):format(path, why:lower()),
+            is_missing and entry:sub(1, 1) ~= "/" and "a file is looked for beside the config" or nil)
         return nil
     end
     return load_app(generation, path, report, key)
@@ -79,30 +99,10 @@ local function gather(settings, generation, place, report)
     return parts
 end
 
-local function label(route)
-    return ("%s %q"):format(route.methods and table.concat(route.methods, ",") or "any method", route.pattern)
-end
-
---- What only shows when everything is together. `on_disk`: the folders are part of what is judged; files that were judged before are built as
---- they are, so that a folder which is gone by now does not keep a worker from its work.
-local function check_whole(whole, list, on_disk)
-    for _, pair in ipairs(compose.duplicates(whole.routes)) do
-        local other = pair.first.pattern == pair.second.pattern and "" or (" as %q"):format(pair.first.pattern)
-        list:add_at(pair.second.where, ("%s can never be reached: it is routed at %s%s already"):format(
-            label(pair.second), pair.first.where, other), "give one of the two a `when`, or another method or pattern")
-    end
-    for _, route in ipairs(whole.routes) do
-        local handler = route.handler
-        if descriptor.is(handler) and handler.kind == "files" and on_disk and not paths.is_folder(handler.dir) then
-            list:add_at(route.where, ("no folder %q"):format(handler.dir), "a folder is looked for beside the file that names it")
-        end
-    end
-end
-
 --- One app out of the parts, and what `mg.extend_request` gathered.
-local function merge(parts, gathered, list, on_disk)
+local function merge(parts, gathered, generation)
     local whole = app.new()
-    local function fail(where, message) list:add_at(where, message) end
+    local function fail(where, message) generation.problems:add_at(where, message) end
     for _, part in ipairs(parts) do
         if part.app then
             compose.graft(whole, part.app.root, { prefix = "", host = part.host }, fail)
@@ -112,21 +112,18 @@ local function merge(parts, gathered, list, on_disk)
     compose.graft(whole, gathered, { prefix = "" }, fail)
     compose.finish_errors(whole)
     whole.routes = compose.order(whole.routes)
-    check_whole(whole, list, on_disk)
     return whole
 end
 
 --- Value of a file → config, and the apps that it names. The apps are loaded even when the config has problems, to find theirs, too.
-local function read_value(value, generation, place, overrides)
+local function read_value(value, generation, place, overrides, report)
     local list = generation.problems
-    local report = reporter(list, place.file)
     local given = value
+    if ghost.is(value) then return nil, {} end
     if app.is(value) then given = { app = value } end
-    if type(given) ~= "table" then
-        list:add {
-            file = place.file, message = value == nil and "returns nothing" or "returns a " .. type(value),
-            hint = "end it with `return app`, or with `return { app = …, listen = … }`",
-        }
+    if type(given) ~= "table" or is_library(given) then
+        local message, hint = misreturned(value, "end it with `return app`, or with `return { app = …, listen = … }`")
+        list:add { file = place.file, message = message, hint = hint }
         return nil, {}
     end
     local settings, checked = config.read(given, place, overrides, report)
@@ -149,12 +146,15 @@ local function evaluate(place, overrides, produce, sources)
     local list = problems.new()
     local generation = environment.new(list, sources)
     app.begin_loading()
+    generation:record()
     local ok, value = without_exit(produce, generation)
     local settings, parts = nil, {}
-    if ok then settings, parts = read_value(value, generation, place, overrides) end
-    local whole = merge(parts, app.finish_loading(), list, sources == nil)
+    local report = reporter(list, place.file)
+    if ok then settings, parts = read_value(value, generation, place, overrides, report) end
+    local whole = merge(parts, app.finish_loading(), generation)
     generation:seal()
-    if #list > 0 then settings, whole = nil, nil end
+    judge.whole(whole, generation, settings, report, sources == nil)
+    if list:count() > 0 then settings, whole = nil, nil end
     return { config = settings, apps = whole, files = generation.files, read = generation.read, problems = list }
 end
 
@@ -178,7 +178,7 @@ function M.value(produce, overrides, sources)
     return evaluate(place, overrides or {}, function(generation)
         local ok, value = pcall(produce)
         if ok then return true, value end
-        generation.problems:add { file = place.file, message = (tostring(value):gsub("^%S-:%d+: ", "")) }
+        generation.problems:add { file = place.file, message = (tostring(value):gsub("^%S-:%d+: ", ""):gsub("^app:", "")) }
         return false, nil
     end, sources)
 end

@@ -2,8 +2,11 @@
 local app = require "moongate.app"
 local abi = require "moongate.abi"
 local answers = require "moongate.answers"
+local caller = require "moongate.caller"
 local descriptor = require "moongate.descriptor"
+local ghost = require "moongate.ghost"
 local json = require "moongate.json"
+local names = require "moongate.names"
 local request = require "moongate.request"
 local response = require "moongate.response"
 local tasks = require "moongate.tasks"
@@ -80,4 +83,16 @@ function mg.worker()
     return abi.border and abi.border.worker + 1 or 0
 end
 
-return mg
+--- Names that are not there are told, and nothing is added: the library is one for all scripts.
+return setmetatable(mg, {
+    __index = function(_, name)
+        if not caller.is_user(2) then return nil end
+        local message, hint = names.missing("mg", name)
+        caller.tell(message, hint, { about = name })
+        return ghost.get()
+    end,
+    __newindex = function(_, name)
+        local message, hint = names.unsettable("mg", tostring(name))
+        caller.tell(message, hint, { about = name })
+    end,
+})

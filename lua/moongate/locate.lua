@@ -1,63 +1,13 @@
 --- Where a key of a table stands in the text of a Lua file. In: source text; out: line and column for paths such as
 --- `limits.head` or `listen[2]`. It reads tokens, not the language: what is computed elsewhere is not found, and then the nearest
 --- enclosing key is named, or nothing. Never runs the file.
+local lexer = require "moongate.lexer"
 local schema = require "moongate.schema"
 
 local M = {}
 
 local OPENERS = { ["function"] = true, ["do"] = true, ["if"] = true, ["repeat"] = true }
 local CLOSERS = { ["end"] = true, ["until"] = true }
-local DOUBLE = { ["=="] = true, ["~="] = true, ["<="] = true, [">="] = true, [".."] = true, ["::"] = true }
-
---- The end of a long bracket that opens at `at`, or nil when none does.
-local function long_bracket_end(text, at)
-    local level = text:match("^%[(=*)%[", at)
-    if not level then return nil end
-    local _, last = text:find("]" .. level .. "]", at, true)
-    return last or #text
-end
-
-local function quoted_end(text, at)
-    local quote = text:sub(at, at)
-    local from = at + 1
-    while true do
-        local stop = text:find("[\\\n" .. quote .. "]", from)
-        if not stop then return #text end
-        local found = text:sub(stop, stop)
-        if found ~= "\\" then return stop end
-        from = stop + 2
-    end
-end
-
-local function comment_end(text, at)
-    return long_bracket_end(text, at + 2) or (text:find("\n", at, true) or #text + 1) - 1
-end
-
---- The token at `at`: its kind ("name", "string", "number", "op" or nil for what is skipped) and its last byte.
-local function token_at(text, at)
-    local ch = text:sub(at, at)
-    if ch:match("%s") then return nil, select(2, text:find("^%s+", at)) end
-    if text:sub(at, at + 1) == "--" then return nil, comment_end(text, at) end
-    if ch:match("[%a_]") then return "name", select(2, text:find("^[%w_]+", at)) end
-    if ch:match("%d") then return "number", select(2, text:find("^[%w.]+", at)) end
-    if ch == '"' or ch == "'" then return "string", quoted_end(text, at) end
-    if ch == "[" then
-        local last = long_bracket_end(text, at)
-        if last then return "string", last end
-    end
-    return "op", DOUBLE[text:sub(at, at + 1)] and at + 1 or at
-end
-
-local function tokenise(text)
-    local tokens, at = {}, 1
-    while at <= #text do
-        local kind, last = token_at(text, at)
-        if kind then tokens[#tokens + 1] = { kind = kind, text = text:sub(at, last), at = at } end
-        at = last + 1
-    end
-    return tokens
-end
-
 local Reader = {}
 Reader.__index = Reader
 
@@ -70,7 +20,7 @@ end
 function Reader:note(root, path, token)
     local places = self.places[root] or {}
     self.places[root] = places
-    places[path] = places[path] or token.at
+    places[path] = places[path] or token
 end
 
 --- `key =` or `["key"] =` at token `at`: the key and the token of its value.
@@ -153,7 +103,8 @@ function Reader:read()
         if frame.kind == "table" and frame.fresh and token.text ~= "}" then
             at = self:entry(frame, at)
         end
-        local is_statement = frame.kind == "file" and token.kind == "name" and not OPENERS[token.text]
+        local is_word = token.kind == "name" or token.kind == "keyword"
+        local is_statement = frame.kind == "file" and is_word and not OPENERS[token.text]
         if is_statement then
             at = self:statement(frame, at)
         elseif self.tokens[at] then
@@ -161,14 +112,6 @@ function Reader:read()
             at = at + 1
         end
     end
-end
-
-local function position(text, at)
-    local line, from = 1, 1
-    for newline in text:sub(1, at - 1):gmatch("()\n") do
-        line, from = line + 1, newline + 1
-    end
-    return line, at - from + 1
 end
 
 --- The path without its last key: `limits.head` → `limits`, `listen[2]` → `listen`.
@@ -192,7 +135,7 @@ end
 --- Reads a file's text once; ask it with `:position(path)`.
 ---@param text string
 function M.new(text)
-    local reader = setmetatable({ tokens = tokenise(text), places = {}, aliases = {}, text = text }, Reader)
+    local reader = setmetatable({ tokens = lexer.tokens(text), places = {}, aliases = {}, lines = lexer.lines(text) }, Reader)
     reader.stack = { { kind = "file", root = "", key = nil } }
     reader:read()
     return reader
@@ -202,11 +145,15 @@ end
 ---@param path string
 ---@return integer? line
 ---@return integer? column
+---@return integer? end_column behind its last byte
 function Reader:position(path)
     local root = self.returned or "return"
     while path and path ~= "" do
-        local at = find(self, root, path, 0)
-        if at then return position(self.text, at) end
+        local token = find(self, root, path, 0)
+        if token then
+            local line, column = lexer.position(self.lines, token.at)
+            return line, column, column + #token.text
+        end
         path = parent(path)
     end
     return nil

@@ -36,6 +36,17 @@ function M.shape(pattern)
     end))
 end
 
+--- Other systems write captures as `{id}`, `<id>`, `<int:id>` or `{id:[0-9]+}`: the pattern with colons, or nil when nothing looks like one.
+---@param text string
+---@return string?
+function M.with_colons(text)
+    local made, count = text:gsub("/[{<]([^/]*)[}>]", function(inner)
+        local name = inner:match("^%l+:([%a_][%w_]*)$") or inner:match("^%.*%*?([%a_][%w_]*)")
+        return name and (inner:match("^[.*]") and "/*" or "/:") .. name
+    end)
+    return count > 0 and made ~= text and made or nil
+end
+
 --- Does the pattern end in a wildcard?
 function M.is_open(pattern)
     return pattern:match("/%*[^/]*$") ~= nil

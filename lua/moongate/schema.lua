@@ -28,7 +28,8 @@ function M.shown(value)
     local kind = type(value)
     if kind == "nil" then return "nothing" end
     if kind == "string" then return M.quoted(value) end
-    if kind == "number" or kind == "boolean" then return tostring(value) end
+    if kind == "number" then return value < math.huge and value > -math.huge and units.show_number(value) or tostring(value) end
+    if kind == "boolean" then return tostring(value) end
     return "a " .. kind
 end
 
@@ -117,13 +118,14 @@ end)
 
 --- A whole number within bounds.
 function M.count(least, most)
-    local expected = ("a whole number from %g to %g"):format(least, most)
+    local expected = ("a whole number from %s to %s"):format(units.show_number(least), units.show_number(most))
     return M.custom(expected, { "number" }, function(value)
         if type(value) ~= "number" or value % 1 ~= 0 or value < least or value > most then return nil end
         return value
     end)
 end
 
+--- What a limit says: from the least to the most, as users write them.
 local function measured(read, show, noun, least, most)
     local expected = ("%s from %q to %q"):format(noun, show(least), show(most))
     return M.custom(expected, { "string", "number" }, function(value)
@@ -301,17 +303,22 @@ function M.check(kind, value, path)
     return normalised, found
 end
 
---- Checks an argument of the public API: what is wrong is raised at the line that called the library.
+--- Checks an argument of the public API: what is wrong is told at the line that called the library. What is sound of it.
 ---@param what string the call, as in "app:get"
-function M.demand(kind, value, what, path)
-    local normalised, found = M.check(kind, value, path)
+---@param argument? integer which argument it is
+function M.demand(kind, value, what, argument)
+    local normalised, found = M.check(kind, value, "")
     if #found == 0 then return normalised end
-    local lines = {}
+    local lines, is_recording = {}, caller.is_recording()
     for at, problem in ipairs(found) do
         local key = problem.key ~= "" and problem.key .. ": " or ""
+        if is_recording then
+            caller.tell(("%s: %s%s"):format(what, key, problem.message), problem.hint, { what = what, argument = argument, key = problem.key })
+        end
         lines[at] = key .. problem.message .. (problem.hint and " (" .. problem.hint .. ")" or "")
     end
-    return caller.raise(what .. ": " .. table.concat(lines, "; "))
+    if not is_recording then caller.raise(what .. ": " .. table.concat(lines, "; ")) end
+    return type(normalised) == "table" and normalised or {}
 end
 
 return M

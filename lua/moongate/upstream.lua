@@ -50,30 +50,35 @@ local function repeated(servers)
     local seen = {}
     for at, entry in ipairs(servers) do
         if seen[entry.address] then
-            return ("servers[%d]: %q is already servers[%d]; give it a weight instead"):format(
-                at, entry.address, seen[entry.address])
+            return ("servers[%d]: %q is already servers[%d]"):format(at, entry.address, seen[entry.address]), ("servers[%d]"):format(at)
         end
         seen[entry.address] = at
     end
     return nil
 end
 
-local function make(given, what)
-    local checked = schema.demand(options, given, what)
-    local twice = repeated(checked.servers)
-    if twice then caller.raise(what .. ": " .. twice) end
+local function make(given, what, argument)
+    local checked = schema.demand(options, given, what, argument)
+    if not checked.servers or #checked.servers == 0 then return M.nowhere() end
+    local twice, key = repeated(checked.servers)
+    if twice then caller.tell(what .. ": " .. twice, "give it a weight instead", { what = what, argument = argument, key = key }) end
     checked.name = checked.name or checked.servers[1].address
     checked.kind = "upstream"
     checked.where = caller.where()
     return setmetatable(checked, Upstream)
 end
 
+--- Stands for a group that is told to be wrong, while files load.
+function M.nowhere()
+    return setmetatable({ kind = "upstream", name = "?", servers = {}, where = "[unknown]" }, Upstream)
+end
+
 --- A group of servers. Misuse is raised at the caller's line.
 ---@param given { servers: (string|table)[], name?: string, balance?: "round-robin" }
 ---@return moongate.Upstream
-function M.new(given)
-    return make(given, "mg.upstream")
-end
+M.new = caller.forgiving(function(given)
+    return make(given, "mg.upstream", 1)
+end, function() return M.nowhere() end)
 
 --- Is this an upstream?
 function M.is(value)
@@ -86,9 +91,9 @@ function M.from(value, what)
     if M.is(value) then return value end
     if type(value) ~= "string" and (type(value) ~= "table" or getmetatable(value)) then
         caller.raise(("%s: expected an upstream, a URL such as %q or a list of servers, got %s"):format(
-            what, "http://10.0.0.1:9000", schema.shown(value)))
+            what, "http://10.0.0.1:9000", schema.shown(value)), nil, { what = what, argument = 2 })
     end
-    return make({ servers = value }, what)
+    return make({ servers = value }, what, 2)
 end
 
 return M

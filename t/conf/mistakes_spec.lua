@@ -24,7 +24,7 @@ describe("a mistake", function()
         local folder = server.folder { ["site.lua"] = 'return {\n  app = "nope.lua",\n  lisen = ":80",\n  limits = { head = true, bodyy = 1 },\n}\n' }
         local code, _, err = server.run { "check", folder .. "/site.lua" }
         assert.equal(1, code)
-        for _, part in ipairs { "site.lua:2:3: app: cannot read", "site.lua:3:3: lisen: unknown key", 'did you mean "listen"?', "limits.head: expected a size",
+        for _, part in ipairs { "site.lua:2:3: app: there is no file", "site.lua:3:3: lisen: unknown key", 'did you mean "listen"?', "limits.head: expected a size",
             "limits.bodyy: unknown key", 'did you mean "body"?', "4 problems" } do
             assert.truthy(err:find(part, 1, true), part .. " is missing in:\n" .. err)
         end

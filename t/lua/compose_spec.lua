@@ -86,7 +86,9 @@ describe("routes that hide each other", function()
 
     it("are those of one host, one shape and a common method", function()
         assert.equal(1, duplicates(function(app) app:get("/:a", noop) app:get("/:b", noop) end))
-        assert.equal(1, duplicates(function(app) app:get("/a", noop) app:any("/a", noop) end))
+        assert.equal(1, duplicates(function(app) app:any("/a", noop) app:any("/a", noop) end))
+        assert.equal(0, duplicates(function(app) app:get("/a", noop) app:any("/a", noop) end))
+        assert.equal(0, duplicates(function(app) app:any("/a", noop) app:get("/a", noop) end))
         assert.equal(2, duplicates(function(app) app:get("/a", noop) app:get("/a", noop) app:get("/%61", noop) end))
     end)
 

@@ -67,15 +67,15 @@ describe("evaluating", function()
     it("tells each global that leaks, with its line, and goes on", function()
         with { ["site.lua"] = APP .. "counter = 1\nfunction helper() end\nlocal u = require 'util'\nreturn app", ["util.lua"] = "\nleak = {}" }
         assert.same({
-            'site.lua:2: global "counter" is assigned: nothing is global, make it local | write local counter = …',
-            'site.lua:3: global "helper" is assigned: nothing is global, make it local | write local function helper(…)',
-            'util.lua:2: global "leak" is assigned: nothing is global, make it local | write local leak = …',
+            'site.lua:2:1: global "counter" is assigned: nothing is global, make it local | write local counter = …',
+            'site.lua:3:10: global "helper" is assigned: nothing is global, make it local | write local function helper(…)',
+            'util.lua:2:1: global "leak" is assigned: nothing is global, make it local | write local leak = …',
         }, site:problems "site.lua")
         assert.is_nil(rawget(_G, "counter"))
     end)
 
     it("raises at the line of a global that is assigned by a request", function()
-        with { ["site.lua"] = APP .. "app:get('/', function()\n  hits = 1\nend)\nreturn app" }
+        with { ["site.lua"] = APP .. "app:get('/', function()\n  _G.hits = 1\nend)\nreturn app" }
         local ok, message = pcall(site:file("site.lua").apps.routes[1].handler)
         assert.is_false(ok)
         assert.matches('site.lua:3: global "hits" is assigned', message)
@@ -88,7 +88,7 @@ describe("evaluating", function()
     end)
 
     it("tells a syntax error with line and column, in the file that has it", function()
-        with { ["site.lua"] = "local x = require 'lib.broken'", ["lib/broken.lua"] = "local a = 1\nlocal function f( return 1 end" }
+        with { ["site.lua"] = "local x = require 'lib.broken'\nreturn x", ["lib/broken.lua"] = "local a = 1\nlocal function f( return 1 end" }
         assert.same({ "lib/broken.lua:2:19: <name> or '...' expected near 'return'" }, site:problems "site.lua")
         assert.same({ "lib/broken.lua:2:19: <name> or '...' expected near 'return'" }, site:problems "lib/broken.lua")
     end)
@@ -96,13 +96,13 @@ describe("evaluating", function()
     it("tells an error at the line that raised it, however deep", function()
         with {
             ["site.lua"] = "local u = require 'util'\nu.f()", ["util.lua"] = "local u = {}\nfunction u.f()\n  local x\n  x.y = 1\nend\nreturn u",
-            ["typo.lua"] = "\npirnt('x')", ["tables.lua"] = "error({ message = 'own' })", ["nosuch.lua"] = "require 'not.there'",
-            ["deep.lua"] = "require 'dies'", ["dies.lua"] = "\nerror('at load')",
+            ["typo.lua"] = "\npirnt('x')", ["tables.lua"] = "error({ message = 'own' })", ["nosuch.lua"] = "return require 'not.there'",
+            ["deep.lua"] = "local dead = require 'dies'\nreturn dead", ["dies.lua"] = "\nerror('at load')",
         }
         assert.same({ "util.lua:4: attempt to index local 'x' (a nil value)" }, site:problems "site.lua")
-        assert.same({ 'typo.lua:2: attempt to call global \'pirnt\' (a nil value) | did you mean "print"?' }, site:problems "typo.lua")
+        assert.same({ 'typo.lua:2:1: attempt to call global \'pirnt\' (a nil value) | did you mean "print"?' }, site:problems "typo.lua")
         assert.same({ 'tables.lua:1: raised "own"' }, site:problems "tables.lua")
-        assert.same({ 'nosuch.lua:1: module "not.there" not found: neither not/there.lua, not/there/init.lua nor an installed one' },
+        assert.same({ 'nosuch.lua:1:16: module "not.there" not found: neither not/there.lua, not/there/init.lua nor an installed one' },
             site:problems "nosuch.lua")
         assert.same({ "dies.lua:2: at load" }, site:problems "deep.lua")
     end)
@@ -117,8 +117,8 @@ describe("evaluating", function()
     end)
 
     it("tells files that require each other", function()
-        with { ["a.lua"] = "require 'b'", ["b.lua"] = "require 'a'" }
-        assert.same({ 'b.lua:1: module "a" is asked for while it loads: two files require each other' },
+        with { ["a.lua"] = "local b = require 'b'\nreturn b", ["b.lua"] = "local a = require 'a'\nreturn a" }
+        assert.same({ 'b.lua:1:19: module "a" is asked for while it loads: two files require each other | put what both need into a third file' },
             site:problems "a.lua")
     end)
 
@@ -130,28 +130,28 @@ describe("evaluating", function()
         local hint = " | end it with `return app`, or with `return { app = …, listen = … }`"
         assert.same({ "nothing.lua: returns nothing" .. hint }, site:problems "nothing.lua")
         assert.same({ "number.lua: returns a number" .. hint }, site:problems "number.lua")
-        assert.same({ "nothing.lua: returns no app | end it with `return app`, where app = mg.app()" }, site:problems "conf.lua")
+        assert.same({ "nothing.lua: returns nothing, not an app | end it with `return app`, where app = mg.app()" }, site:problems "conf.lua")
         assert.same({ "self.lua:2:3: app: names the config itself" }, site:problems "self.lua")
-        assert.same({ "missing.lua:2:3: app: cannot read none.lua: No such file or directory" }, site:problems "missing.lua")
+        assert.same({ 'missing.lua:2:3: app: there is no file "none.lua" | a file is looked for beside the config' }, site:problems "missing.lua")
         assert.same({ 'empty.lua: app: missing: name the file that returns your app, as in app = "site.lua"' }, site:problems "empty.lua")
-        assert.same({ "gone.lua: cannot read gone.lua: No such file or directory" }, site:problems "gone.lua")
+        assert.same({ "gone.lua: there is no such file" }, site:problems "gone.lua")
     end)
 
     it("tells the problems of a config and of its apps together", function()
-        with { ["conf.lua"] = "return {\n  lisen = 1,\n  app = 'site.lua' }", ["site.lua"] = APP .. "app:get('x')" }
+        with { ["conf.lua"] = "return {\n  lisen = 1,\n  app = 'site.lua' }", ["site.lua"] = APP .. "app:get('x', print)\nreturn app" }
         assert.same({
             'conf.lua:2:3: lisen: unknown key | did you mean "listen"?',
-            'site.lua:2: app:get: "x", byte 1: a pattern begins with "/"',
+            'site.lua:2:10: app:get: "x": a pattern begins with "/" | write "/x"',
         }, site:problems "conf.lua")
     end)
 
     it("tells routes that can never be reached, with both lines, and folders that are not there", function()
-        with { ["site.lua"] = APP .. "local function f() end\napp:get('/:a', f)\napp:any('/:b', f)\napp:files('/x/*', 'none')\n"
+        with { ["site.lua"] = APP .. "local function f() end\napp:get('/:a', f)\napp:get('/:b', f)\napp:files('/x/*', 'none')\n"
             .. "app:files('/y/*', 'www')\nreturn app", ["www/"] = true }
         assert.same({
-            'site.lua:4: any method "/:b" can never be reached: it is routed at site.lua:3 as "/:a" already | '
+            'site.lua:4:9: GET "/:b" can never be reached: it is routed at line 3 as "/:a" already | '
                 .. "give one of the two a `when`, or another method or pattern",
-            'site.lua:5: no folder "none" | a folder is looked for beside the file that names it',
+            'site.lua:5:19: no folder "none" | a folder is looked for beside the file that names it',
         }, site:problems "site.lua")
     end)
 
@@ -163,16 +163,16 @@ describe("evaluating", function()
 
     it("shows the line and a caret, tabs and all", function()
         with { ["conf.lua"] = "return {\n\tlisen = 1,\n  app = require('moongate').app(),\n}" }
-        assert.equal('conf.lua:2:2: lisen: unknown key\n    2 | \tlisen = 1,\n      | \t^\n      = did you mean "listen"?\n',
+        assert.equal('conf.lua:2:2: lisen: unknown key\n    2 | \tlisen = 1,\n      | \t^^^^^\n      = did you mean "listen"?\n',
             site:short(site:file("conf.lua").problems:text()))
     end)
 
     it("takes a first line for the shell and a byte order mark, and refuses bytecode", function()
-        with { ["a.lua"] = "#!/usr/bin/env moongate\n" .. APP .. "app:get('x')", ["b.lua"] = "\239\187\191" .. APP .. "return app",
+        with { ["a.lua"] = "#!/usr/bin/env moongate\n" .. APP .. "app:get('x', print)\nreturn app", ["b.lua"] = "\239\187\191" .. APP .. "return app",
             ["c.lua"] = string.dump(function() end) }
-        assert.matches("^a.lua:3: ", site:problems("a.lua")[1])
+        assert.matches("^a.lua:3:10: ", site:problems("a.lua")[1])
         assert.same({}, site:problems "b.lua")
-        assert.same({ "c.lua: c.lua: compiled Lua is not loaded, only source" }, site:problems "c.lua")
+        assert.same({ "c.lua: compiled Lua is not loaded, only source" }, site:problems "c.lua")
     end)
 
     -- In a process of its own: busted makes ffi.cdef forgiving for itself.

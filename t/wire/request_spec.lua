@@ -21,7 +21,7 @@ describe("a request", function()
             }
         end)
         app:get("/set/header", function(req) req.headers["x-a"] = "b" return "set" end)
-        app:get("/set/field", function(req) req.path = "/x" return "set" end)
+        app:get("/set/field", function(req) local name = "path" req[name] = "/x" return "set" end)
         app:get("/set/param/:id", function(req) req.params.extra = "b" return "set" end)
         app:get("/accepts", function(req) return req:accepts("json", "html") or "none" end)
         app:get("/state", function(req) local before = req.state.x; req.state.x = req.query.x; return tostring(before) .. req.state.x end)

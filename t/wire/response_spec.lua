@@ -61,7 +61,7 @@ describe("a handler returns", function()
         app:get("/file/in/:n", function(req) return mg.file("sub/" .. req.params.n .. "/x.txt") end)
         app:post("/file", function(req) return mg.file("a.txt") end)
         app:get("/misuse/:what", function(req)
-            local ways = { text = function() mg.text(7) end, status = function() mg.html("x", 99) end, key = function() mg.respond { bdoy = 1 } end,
+            local ways = { text = function() mg.text(7) end, status = function() mg.html("x", 99) end, key = function() mg.respond({ ["bd" .. "oy"] = 1 }) end,
                 redirect = function() mg.redirect("/x", 200) end, space = function() mg.redirect("/a b") end }
             ways[req.params.what]()
         end)
