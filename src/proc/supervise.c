@@ -204,8 +204,11 @@ static void worker_said(struct master *master, struct worker *worker, struct con
     if (bytes < head_bytes)
         return;
     uint32_t text_bytes = message->text_bytes < bytes - head_bytes ? message->text_bytes : bytes - head_bytes;
-    text_bytes = text_bytes < sizeof message->text ? text_bytes : sizeof message->text;
-    message->text[text_bytes < sizeof message->text ? text_bytes : text_bytes - 1] = 0;
+    if (message->kind == CONTROL_ANSWER || message->kind == CONTROL_ANSWERED) {
+        ask_hear(master, worker, message->argument, message->text, text_bytes, message->kind == CONTROL_ANSWERED);
+        return;
+    }
+    message->text[text_bytes < sizeof message->text ? text_bytes : sizeof message->text - 1] = 0;
     switch ((enum control_kind)message->kind) {
     case CONTROL_READY:
         if (worker->state == WORKER_STARTING)
@@ -221,10 +224,6 @@ static void worker_said(struct master *master, struct worker *worker, struct con
         break;
     case CONTROL_PREPARED:
         reload_hear(master, worker, CONTROL_PREPARED, (uint32_t)message->argument, "");
-        break;
-    case CONTROL_ANSWER:
-    case CONTROL_ANSWERED:
-        ask_hear(master, worker, message->argument, message->text, text_bytes, message->kind == CONTROL_ANSWERED);
         break;
     case CONTROL_ENDED:
         if (worker->state <= WORKER_DRAINING)

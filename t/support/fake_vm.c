@@ -149,6 +149,10 @@ int vm_plan(const struct vm_options *options, int out, int sources)
     read_config(options->file, config);
     if (options->file)
         dprintf(out, "file %s\n", options->file);
+    if (options->file && access(options->file, R_OK) != 0) {
+        fprintf(stderr, "%s: no such file\n", options->file);
+        return 1;
+    }
     misbehave_in_plan(config, out);
     if (told(config, "plan-wait"))
         await_file(told(config, "plan-wait"));
@@ -425,6 +429,8 @@ static void give_answer(const struct fake *fake, double ticket, const char *ques
         say(fake->boot->control, CONTROL_ANSWER, ticket, part);
     } else {
         snprintf(part, sizeof part, "[\"%.4000s\"]", question);
+        for (char *quote = part + 2; (quote = strchr(quote, '"')) && quote[1] != ']';)
+            *quote = '\'';
         say(fake->boot->control, CONTROL_ANSWER, ticket, part);
     }
     say(fake->boot->control, CONTROL_ANSWERED, ticket, "");
