@@ -34,9 +34,10 @@ local function shape_of(route)
 end
 
 --- Methods that routes of each shape name.
-local function named_methods(routes)
+local function named_methods(routes, pause)
     local named = {}
     for _, route in ipairs(routes) do
+        pause()
         local shape = shape_of(route)
         local list = named[shape] or {}
         named[shape] = list
@@ -62,9 +63,10 @@ local function tried_for(route, named)
 end
 
 --- Routes that differ only by `when` are one to the router: a group, tried in order.
-local function group_routes(routes)
-    local groups, by_key, named = {}, {}, named_methods(routes)
+local function group_routes(routes, pause)
+    local groups, by_key, named = {}, {}, named_methods(routes, pause)
     for at, route in ipairs(routes) do
+        pause()
         for _, method in ipairs(tried_for(route, named)) do
             local key = method .. " " .. shape_of(route)
             local group = by_key[key]
@@ -122,9 +124,10 @@ local function limit_of(group, default)
 end
 
 --- Fills a builder of the router. Raises on what validation should have found.
-local function register(builder, groups)
+local function register(builder, groups, pause)
     local message, other = ffi.new("char[512]"), ffi.new("int32_t[1]")
     for _, group in ipairs(groups) do
+        pause()
         local route = group[1]
         local host = route.host or ""
         local rc = C.mg_routes_add(builder, host, #host, route.pattern, #route.pattern, mask_of(group.methods), group.number, message, 512, other)
@@ -278,6 +281,7 @@ end
 
 --- A leaf: the routes of a group in order; when all predicates say no, the next candidate.
 local function emit_leaf(source, depth, app, group)
+    source.pause()
     if not group.chain then return emit_chain(source, depth, app, group, 1, #group) end
     source:add(depth, "again = leaves[%d](req, slot)", group.chain)
 end
@@ -414,6 +418,8 @@ end
 
 --- ---- a generation ----
 
+local function no_pause() end
+
 --- Upstreams that routes name are opened at once, so that what is wrong with them is told now.
 local function open_upstreams(app)
     for _, route in ipairs(app.routes) do
@@ -427,9 +433,9 @@ local function open_upstreams(app)
 end
 
 --- The dispatcher of an app's groups of routes.
-local function make_runner(app, groups)
+local function make_runner(app, groups, pause)
     local predicates = has_predicates(groups)
-    local source = setmetatable({ values = {}, leaves_each = predicates and LEAVES_WITH_PREDICATES or LEAVES_PER_FUNCTION }, Source)
+    local source = setmetatable({ values = {}, pause = pause, leaves_each = predicates and LEAVES_WITH_PREDICATES or LEAVES_PER_FUNCTION }, Source)
     local parts
     if #groups > LEAVES_PER_FUNCTION or predicates then
         parts = emit_leaves(source, app, groups)
@@ -444,9 +450,9 @@ local function make_runner(app, groups)
 end
 
 --- The routes of a generation for C: nil and a message when there is no memory for them, or one is not well-formed.
-local function make_routes(generation, groups, limits, last)
+local function make_routes(generation, groups, limits, last, pause)
     local builder = C.mg_routes_new()
-    local ok, message = register(builder, groups)
+    local ok, message = register(builder, groups, pause)
     local count = last + 1
     local bytes = ffi.new("double[?]", count)
     for number = 0, last do bytes[number] = limits[number] or -1 end
@@ -460,11 +466,13 @@ end
 
 --- Builds all that a generation needs to serve, without putting it into service: its routes for C, its dispatcher, its upstreams.
 ---@param generation moongate.Living with its app, its config and its program
+---@param pause? fun() called again and again on the way: may let others run
 ---@return true? built
 ---@return string? message
-function M.build(generation)
+function M.build(generation, pause)
+    pause = pause or no_pause
     local app = generation.app
-    local groups, last = fold(group_routes(app.routes))
+    local groups, last = fold(group_routes(app.routes, pause))
     local names, limits, titles, places, by_number, by_first = {}, {}, {}, {}, {}, {}
     for _, group in ipairs(groups) do
         limits[group.number] = limit_of(group, generation.config.settings.body_bytes)
@@ -478,11 +486,11 @@ function M.build(generation)
     generation.names, generation.titles, generation.places, generation.by_number = names, titles, places, by_number
     local ok, message = open_upstreams(app)
     if not ok then return nil, message end
-    generation.routes, message = make_routes(generation, groups, limits, math.max(last, METHOD_WRONG))
+    generation.routes, message = make_routes(generation, groups, limits, math.max(last, METHOD_WRONG), pause)
     if not generation.routes then return nil, message end
     groups[#groups + 1], groups[#groups + 2] = built_in_groups()
     table.sort(groups, function(a, b) return a.number < b.number end)
-    generation.groups, generation.leaves, generation.runner = by_first, groups, make_runner(app, groups)
+    generation.groups, generation.leaves, generation.runner = by_first, groups, make_runner(app, groups, pause)
     return true
 end
 
@@ -500,7 +508,7 @@ function M.isolate(generation, number)
     local route = generation.by_number[number]
     if not route or route.isolated or generation.state ~= "serving" then return false end
     route.isolated = true
-    generation.runner = make_runner(generation.app, generation.leaves)
+    generation.runner = make_runner(generation.app, generation.leaves, no_pause)
     loop.use(generation.runner)
     return true
 end

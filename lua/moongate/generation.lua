@@ -51,9 +51,27 @@ end
 
 --- Compiles its routes and opens what they name. true; or nil and a message.
 ---@param generation moongate.Living
-function M.build(generation)
+---@param pause? fun() called again and again on the way
+function M.build(generation, pause)
     programs.add(generation)
-    return chain.build(generation)
+    return chain.build(generation, pause)
+end
+
+local PATIENCE = 0.0005 -- seconds of work before requests are answered
+
+--- A function that lets everything else run when it is called and the time is up.
+local function pauser()
+    local since = os.clock()
+    return function()
+        if os.clock() - since < PATIENCE then return end
+        await.breathe()
+        since = os.clock()
+    end
+end
+
+--- A traceback as far as it is the script's.
+local function own_frames(text)
+    return (text:gsub("\n\t%[C%]: in function 'xpcall'\n.*$", ""))
 end
 
 --- Runs its start hooks, in the calling task. nil; or what went wrong.
@@ -67,7 +85,7 @@ function M.start(generation, with_once)
             local ok, message = xpcall(hook.fn, response.traced)
             if not ok then
                 generation.started = false
-                return ("on_start at %s: %s"):format(hook.where, message)
+                return ("on_start at %s: %s"):format(hook.where, own_frames(message))
             end
         end
     end
@@ -81,7 +99,7 @@ local function run_stop(generation)
     generation.started = false
     for _, hook in ipairs(generation.app.stop) do
         local ok, message = xpcall(hook.fn, response.traced)
-        if not ok then log(3, ("on_stop at %s: %s"):format(hook.where, message)) end
+        if not ok then log(3, ("on_stop at %s: %s"):format(hook.where, own_frames(message))) end
     end
 end
 
@@ -182,7 +200,8 @@ local function give_up()
     candidate = false
     if not generation then return end
     generation.given_up = true
-    if generation.program then stop(generation) else await.cancel_all(generation, true) end
+    await.cancel_all(generation, true)
+    if not generation.building then stop(generation) end
 end
 
 local function failed(number, message)
@@ -202,11 +221,15 @@ local function build_candidate(number, sources)
     local generation
     generation, message = M.evaluate(number, given)
     if not generation then return message end
-    candidate = generation
+    candidate, generation.building = generation, true
     await.breathe()
-    if generation.given_up then return nil end
     local ok
-    ok, message = M.build(generation)
+    ok, message = M.build(generation, pauser())
+    generation.building = false
+    if generation.given_up then
+        stop(generation)
+        return nil
+    end
     if not ok then return message end
     await.breathe()
     if generation.given_up then return nil end
