@@ -1,6 +1,6 @@
 /* Instructions per parsed request head, by shape, alone and 16 pipelined. Build and run:
  *
- *   cc -O2 -std=gnu11 -D_GNU_SOURCE -Isrc -o /tmp/head_bench bench/micro/head.c src/http/head*.c src/http/url.c
+ *   cc -O2 -std=gnu11 -D_GNU_SOURCE -Isrc -o /tmp/head_bench bench/micro/head.c src/http/head*.c src/http/url.c src/base/must.c
  *   /tmp/head_bench                      nanoseconds and requests per second of every shape and implementation
  *   valgrind --tool=callgrind --callgrind-out-file=/dev/null --toggle-collect=measured /tmp/head_bench browser 16 3
  *

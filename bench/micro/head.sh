@@ -4,7 +4,7 @@
 set -e
 program=$(mktemp)
 trap 'rm -f "$program" "$program.out"' EXIT
-"${1:-cc}" -O2 -gdwarf-4 -std=gnu11 -D_GNU_SOURCE -Isrc -o "$program" bench/micro/head.c src/http/head*.c src/http/url.c
+"${1:-cc}" -O2 -gdwarf-4 -std=gnu11 -D_GNU_SOURCE -Isrc -o "$program" bench/micro/head.c src/http/head*.c src/http/url.c src/base/must.c
 printf '%-12s %5s %8s %8s %8s\n' shape depth scalar sse2 avx2
 for shape in minimal wrk techempower browser; do
     for depth in 1 16; do

@@ -8,7 +8,7 @@
 enum { IMPLEMENTATION_CHOOSE, IMPLEMENTATION_SCALAR, IMPLEMENTATION_SSE2, IMPLEMENTATION_AVX2 };
 
 /* Set once, before the first parse, by http_head_select. */
-static int (*head_walk)(struct head_walk *) = head_walk_scalar;
+static head_walk_fn *head_request = head_request_scalar, *head_response = head_response_scalar;
 
 static int best_implementation(void)
 {
@@ -28,10 +28,13 @@ int http_head_select(int force)
     int chosen = force == IMPLEMENTATION_CHOOSE || force > best ? best : force;
     head_names_fill();
 #if defined(__x86_64__)
-    static int (*const walks[])(struct head_walk *) = { [IMPLEMENTATION_SCALAR] = head_walk_scalar,
-                                                        [IMPLEMENTATION_SSE2] = head_walk_sse2,
-                                                        [IMPLEMENTATION_AVX2] = head_walk_avx2 };
-    head_walk = walks[chosen];
+    static head_walk_fn *const walks[][2] = {
+        [IMPLEMENTATION_SCALAR] = { head_request_scalar, head_response_scalar },
+        [IMPLEMENTATION_SSE2] = { head_request_sse2, head_response_sse2 },
+        [IMPLEMENTATION_AVX2] = { head_request_avx2, head_response_avx2 },
+    };
+    head_request = walks[chosen][0];
+    head_response = walks[chosen][1];
 #endif
     return chosen;
 }
@@ -42,46 +45,19 @@ void http_scan_begin(struct http_scan *scan, const char *bytes, uint32_t count)
     scan->bytes = count;
 }
 
-static inline int parse(struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
-                        struct http_head_progress *progress, struct http_head *head,
-                        struct head_walk *walk)
-{
-    uint32_t count = scan->bytes - at;
-    uint32_t most = HTTP_HEAD_BYTES_MAX;
-    if (limits->head_bytes < most)
-        most = limits->head_bytes;
-    walk->text = scan->base + at;
-    walk->full = count >= most;
-    walk->count = count < most ? count : most;
-    walk->limits = limits;
-    walk->head = head;
-    walk->progress = progress;
-    return head_walk(walk);
-}
-
 int http_request_parse(struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
                        struct http_head_progress *progress, struct http_head *ret_head,
                        const char **ret_reason)
 {
-    struct head_walk walk;
-    walk.response = 0;
-    int status = parse(scan, at, limits, progress, ret_head, &walk);
-    if (__builtin_expect(status < 0, 0))
-        *ret_reason = walk.reason;
-    return status;
+    return head_request(scan, at, limits, progress, ret_head, ret_reason);
 }
 
 int http_response_parse(struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
                         struct http_head_progress *progress, struct http_head *ret_head,
                         const char **ret_reason)
 {
-    struct head_walk walk;
-    walk.response = 1;
-    int status = parse(scan, at, limits, progress, ret_head, &walk);
-    if (status >= 0)
-        return status;
-    *ret_reason = walk.reason;
-    return -502;
+    int status = head_response(scan, at, limits, progress, ret_head, ret_reason);
+    return status < 0 ? -502 : status;
 }
 
 int http_head_find(const struct http_head *head, enum http_field id, int from)

@@ -1,11 +1,14 @@
-/* The head parser for processors with AVX2 and BMI: 32 bytes at a time. See head_walk.inl.h. */
+/* The head parser for processors with AVX2 and BMI: 32 bytes at a time, controls as bitmaps of 64. See head_walk.inl.h. */
 #if defined(__x86_64__)
 #include "http/head_private.h"
 #include "http/head_parts.inl.h"
 #include <immintrin.h>
 
 #define HEAD_CODE __attribute__((target("avx2,bmi,bmi2")))
-#define HEAD_WALK head_walk_avx2
+#define HEAD_REQUEST head_request_avx2
+#define HEAD_RESPONSE head_response_avx2
+
+enum { BLOCK_BYTES = 64, BLOCK_STEP = 1 };
 
 HEAD_CODE static inline __m256i constant(const char *at)
 {
@@ -27,25 +30,22 @@ HEAD_CODE static inline __m256i equal(__m256i bytes, const char *constants)
     return _mm256_cmpeq_epi8(bytes, constant(constants));
 }
 
-/* A bit for each control among 32 bytes: 0x00-0x1F, 0x7F. */
-HEAD_CODE static inline uint32_t controls(__m256i v)
+/* One less than the space and one more than the tilde are neighbours of the sign: by one addition the controls, and with
+ * them all that is no ASCII, come to lie below the rest. */
+HEAD_CODE static inline uint32_t suspects(const char *at)
 {
-    __m256i low = _mm256_cmpeq_epi8(_mm256_min_epu8(v, constant(head_vectors.last_control)), v);
-    return bits(_mm256_or_si256(low, equal(v, head_vectors.del)));
+    __m256i moved = _mm256_add_epi8(constant(head_vectors.one), load(at));
+    return bits(_mm256_cmpgt_epi8(constant(head_vectors.past_controls), moved));
 }
 
-HEAD_CODE static inline const char *line_end(const char *at, const char *stop)
+HEAD_CODE static inline uint64_t block_suspects(const char *at)
 {
-    /* Most lines end within 32 bytes; the others are taken by 64, for fewer branches that depend on their length. */
-    uint32_t near = controls(load(at));
-    if (near)
-        return at + _tzcnt_u32(near);
-    for (at += 32; at < stop; at += 64) {
-        uint64_t found = controls(load(at)) | (uint64_t)controls(load(at + 32)) << 32;
-        if (found)
-            return at + _tzcnt_u64(found);
-    }
-    return stop;
+    return suspects(at) | (uint64_t)suspects(at + 32) << 32;
+}
+
+HEAD_CODE static inline uint64_t block_below(uint64_t mask, size_t bytes)
+{
+    return _bzhi_u64(mask, (uint32_t)bytes);
 }
 
 /* How many of the 32 bytes at `text` are in a set, up to the first that is not. Bytes from 0x80 up are in none: the
@@ -70,32 +70,43 @@ HEAD_CODE static inline uint32_t host_run(const char *text)
     return run(text, head_vectors.host);
 }
 
-/* Visible ASCII but '#': signed, bytes from 0x80 up are less than the space; DEL never comes here. */
-HEAD_CODE static inline __m256i visible(__m256i v)
+/* What is no visible ASCII, and '#': signed, bytes from 0x80 up are less than the space; DEL never comes here. */
+HEAD_CODE static inline __m256i unseen(__m256i v)
 {
-    __m256i above = _mm256_cmpgt_epi8(v, constant(head_vectors.space));
-    return _mm256_andnot_si256(equal(v, head_vectors.hash), above);
+    __m256i below = _mm256_cmpgt_epi8(constant(head_vectors.past_controls), v);
+    return _mm256_or_si256(below, equal(v, head_vectors.hash));
+}
+
+/* A bit for each of 32 bytes that ends a plain path. */
+HEAD_CODE static inline uint32_t path_ends(const char *text)
+{
+    __m256i v = load(text), next = load(text + 1);
+    __m256i follows = equal(_mm256_or_si256(next, constant(head_vectors.one)), head_vectors.slash); /* '.' or '/' */
+    __m256i climb = _mm256_and_si256(equal(v, head_vectors.slash), follows);
+    __m256i mark = _mm256_or_si256(equal(v, head_vectors.percent), equal(v, head_vectors.question));
+    return bits(_mm256_or_si256(_mm256_or_si256(mark, climb), unseen(v)));
+}
+
+HEAD_CODE __attribute__((noinline)) static const char *path_end_far(const char *text)
+{
+    uint32_t found;
+    while (!(found = path_ends(text)))
+        text += 32;
+    return text + _tzcnt_u32(found);
 }
 
 HEAD_CODE static inline const char *path_end(const char *text)
 {
-    for (;; text += 32) {
-        __m256i v = load(text), next = load(text + 1);
-        __m256i follows = equal(_mm256_or_si256(next, constant(head_vectors.one)), head_vectors.slash); /* '.' or '/' */
-        __m256i climb = _mm256_and_si256(equal(v, head_vectors.slash), follows);
-        __m256i mark = _mm256_or_si256(equal(v, head_vectors.percent), equal(v, head_vectors.question));
-        uint32_t plain = bits(_mm256_andnot_si256(_mm256_or_si256(mark, climb), visible(v)));
-        if (plain != ~0u)
-            return text + _tzcnt_u32(~plain);
-    }
+    uint32_t found = path_ends(text); /* without the loop, for which constants would go to registers */
+    return __builtin_expect(found != 0, 1) ? text + _tzcnt_u32(found) : path_end_far(text + 32);
 }
 
 HEAD_CODE static inline const char *query_end(const char *text)
 {
     for (;; text += 32) {
-        uint32_t good = bits(visible(load(text)));
-        if (good != ~0u)
-            return text + _tzcnt_u32(~good);
+        uint32_t found = bits(unseen(load(text)));
+        if (found)
+            return text + _tzcnt_u32(found);
     }
 }
 
@@ -104,16 +115,16 @@ HEAD_CODE static inline uint64_t low_bytes(uint64_t word, uint32_t count)
     return _bzhi_u64(word, count * 8);
 }
 
-/* Of token characters `| 0x20` folds none but letters onto the letters and hyphens that known names are made of. The
- * comparison takes in the colon, so it compares the length. From 32 bytes on no place fits but a free one. */
-HEAD_CODE static inline uint32_t name_number(const char *name, uint32_t bytes)
+HEAD_CODE static inline uint32_t name_end(const char *name)
 {
+    return _tzcnt_u32(bits(equal(load(name), head_vectors.colon)));
+}
+
+HEAD_CODE static inline int name_fits(const struct head_name *known, const char *name, int less)
+{
+    uint32_t mask = known->mask >> less;
     __m256i lower = _mm256_or_si256(load(name), constant(head_vectors.case_bit));
-    uint64_t first = _bzhi_u64(head_word(name) | 0x2020202020202020u, bytes * 8);
-    const struct head_name *known = &head_names[head_name_place(first, bytes)];
-    while (~bits(_mm256_cmpeq_epi8(lower, load(known->text))) & known->mask)
-        known++;
-    return known->id;
+    return (~bits(equal(lower, known->text)) & mask) == 0;
 }
 
 #include "http/head_walk.inl.h"

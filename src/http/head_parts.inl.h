@@ -11,10 +11,24 @@ static inline uint64_t head_word(const char *at)
     return word;
 }
 
-/* Where the search for a name begins; `first` is its first 8 bytes in lower case, zeros after its end. */
-static inline uint32_t head_name_place(uint64_t first, uint32_t bytes)
+/* The place of a name. `last` is its last four bytes in lower case; what stands before a shorter one is CR LF. */
+static inline uint32_t head_name_place(uint32_t last, uint32_t bytes)
 {
-    return (uint32_t)((first + bytes) * 0x9E3779B97F4A7C15u >> (64 - HEAD_NAME_BITS));
+    return (last + bytes) * head_name_factor >> (32 - HEAD_NAME_BITS);
+}
+
+/* How long the head may be. */
+static inline uint32_t head_most(const struct http_head_limits *limits)
+{
+    return limits->head_bytes < HTTP_HEAD_BYTES_MAX ? limits->head_bytes : HTTP_HEAD_BYTES_MAX;
+}
+
+/* Where a name is, if it is known. At least four bytes stand before its end: those of the line before. */
+static inline const struct head_name *head_name_at(const char *name, uint32_t bytes)
+{
+    uint32_t last;
+    memcpy(&last, name + bytes - 4, sizeof last);
+    return &head_names[head_name_place(last | 0x20202020u, bytes)];
 }
 
 /* Volatile, so that these stay two stores: compilers join them by a chain of shifts. */
@@ -24,33 +38,13 @@ static inline void span_set(volatile struct http_span *span, uint64_t at, uint64
     span->bytes = (uint16_t)bytes;
 }
 
-/* The first Host, its value known to be valid (RFC 9112 §3.2). The authority of an absolute target stays, and is
- * compared with it at the end of the head. */
-static inline void rule_host(struct head_walk *walk, const struct http_field_line *line)
-{
-    walk->progress->seen |= SEEN_HOST;
-    if (walk->head->target_form == TARGET_ORIGIN || walk->head->target_form == TARGET_ASTERISK)
-        walk->head->authority = line->value;
-}
-
 /* The empty line is there: the head has `bytes` bytes. Returns them, or a negated status. */
 static inline int rule_end(struct head_walk *walk, uint32_t bytes)
 {
     struct http_head *head = walk->head;
-    const uint32_t seen = walk->progress->seen, upgrade = SEEN_UPGRADE | SEEN_CONNECTION_UPGRADE;
-    const int plain = (seen & ~(uint32_t)SEEN_CONNECTION_KEEP_ALIVE) == SEEN_HOST &&
-                      head->target_form == TARGET_ORIGIN;
-    if (!plain && !walk->response) {
-        int status = head_rule_request(walk);
-        if (status < 0)
-            return status;
-    }
-    uint32_t flags = head->flags;
-    if (!(flags & HEAD_CLOSE) && (head->minor == 1 || (seen & SEEN_CONNECTION_KEEP_ALIVE)))
-        flags |= HEAD_KEEP_ALIVE;
-    if ((seen & upgrade) == upgrade && head->minor == 1) /* RFC 9110 §7.8: ignored in HTTP/1.0 */
-        flags |= HEAD_UPGRADE;
-    head->flags = (uint16_t)flags;
     head->bytes = (uint16_t)bytes;
+    if (__builtin_expect((walk->progress->seen & ~SEEN_CONNECTION_KEEP_ALIVE) != SEEN_HOST, 0))
+        return head_rule_end(walk);
+    head->flags |= HEAD_KEEP_ALIVE; /* HTTP/1.1, a path, one Host, and no word of closing */
     return (int)bytes;
 }

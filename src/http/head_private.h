@@ -10,13 +10,12 @@
 /* One parse. All offsets count from `text`. */
 struct head_walk {
     const char *text; /* first byte of the head */
-    uint32_t count;   /* bytes that can belong to this head: received, and within the limit */
-    uint8_t full;     /* `count` is the limit: asking for more bytes is 431 */
-    uint8_t response;
+    uint32_t count;   /* bytes that can belong to this head: received, and within head_most() */
+    uint32_t response;
     const struct http_head_limits *limits;
     struct http_head *head;
     struct http_head_progress *progress;
-    const char *reason; /* set with every negative return */
+    const char **ret_reason; /* written with every negative return */
 };
 
 /* Bits of http_head_progress.seen. */
@@ -26,19 +25,22 @@ enum head_seen {
     SEEN_CONNECTION_UPGRADE = 1 << 2,   /* Connection names "upgrade" */
     SEEN_CONNECTION_KEEP_ALIVE = 1 << 3,
     SEEN_EXPECT_UNKNOWN = 1 << 4,       /* 417, once the rest of the head is known to be good */
+    SEEN_CONNECTION_CLOSE = 1 << 5,
+    SEEN_ODD_LINE = 1 << 6,             /* HTTP/1.0, or a target that is not plainly a path */
 };
 
-/* A known field name. A free place is all zero, so that it fits every name and gives FIELD_OTHER. */
+/* A known field name. A free place fits no name. */
 struct head_name {
-    char text[32];  /* lower case, with the colon; the rest zero */
-    uint32_t bytes; /* without the colon */
+    char text[32];  /* lower case, with the colon and a space; the rest zero */
+    uint32_t bytes; /* without them */
     uint32_t mask;  /* a bit for each byte of `text` in use, from the lowest */
     uint32_t id;    /* enum http_field */
     uint32_t unused[5];
 };
-/* Open addressing without turning round: the places past the power of two take what collides at its end. */
-enum { HEAD_NAME_BITS = 8, HEAD_NAME_PLACES = (1 << HEAD_NAME_BITS) + 16 };
-extern HEAD_TABLE struct head_name head_names[HEAD_NAME_PLACES]; /* filled by head_names_fill() */
+/* A name has one place: head_names_fill() seeks the factor by which no two known names meet. */
+enum { HEAD_NAME_BITS = 8, HEAD_NAME_PLACES = 1 << HEAD_NAME_BITS };
+extern HEAD_TABLE struct head_name head_names[HEAD_NAME_PLACES];
+extern HEAD_TABLE uint32_t head_name_factor;
 
 /* BYTE_TOKEN: RFC 9110 §5.6.2; BYTE_HOST: letters, digits, '.' and '-'; BYTE_QUERY: visible ASCII but '#';
  * BYTE_PATH: that, but '?' and '%' */
@@ -53,17 +55,19 @@ void head_names_fill(void);
  * row 0x7_ is 16; row 0x6_ is 0x4_ (4) and column 0 alone (32). */
 struct head_vectors {
     char rows[32], token[32], host[32];
-    char nibble[32], last_control[32], del[32], case_bit[32], one[32];
-    char space[32], hash[32], slash[32], percent[32], question[32];
+    char nibble[32], past_controls[32], colon[32], case_bit[32], one[32];
+    char hash[32], slash[32], percent[32], question[32];
 };
 extern HEAD_TABLE const struct head_vectors head_vectors __attribute__((aligned(32)));
 
-/* The walks; head.c picks one. They return as http_request_parse does, with walk->reason set below 0. */
-int head_walk_avx2(struct head_walk *walk);
-int head_walk_sse2(struct head_walk *walk);
-int head_walk_scalar(struct head_walk *walk);
+/* The walks; head.c picks two. As http_request_parse() and http_response_parse(). */
+typedef int head_walk_fn(const struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
+                         struct http_head_progress *progress, struct http_head *head, const char **ret_reason);
+head_walk_fn head_request_avx2, head_response_avx2;
+head_walk_fn head_request_sse2, head_response_sse2;
+head_walk_fn head_request_scalar, head_response_scalar;
 
-/* The rules. Each returns 0 or a negated status, with walk->reason set. */
+/* The rules. Each returns 0 or a negated status, with *walk->ret_reason set. */
 int head_refuse(struct head_walk *walk, int status, const char *reason);
 /* A line is not ended by CRLF: the control at `at` stands there. */
 int head_refuse_control(struct head_walk *walk, uint32_t at);
@@ -77,7 +81,7 @@ int head_rule_method(struct head_walk *walk, uint32_t at);
 int head_rule_target(struct head_walk *walk);
 /* The status line is the first `bytes` bytes. */
 int head_rule_status_line(struct head_walk *walk, uint32_t bytes);
-/* Any of the fields FIELD_HOST to FIELD_UPGRADE; a Host that is valid and the first may go to rule_host() at once. */
+/* Any of the fields FIELD_HOST to FIELD_UPGRADE. */
 int head_rule_field(struct head_walk *walk, const struct http_field_line *line);
-/* What is to be said of the whole request, when its empty line is there. */
-int head_rule_request(struct head_walk *walk);
+/* What is to be said of the whole head, when its empty line is there. Returns walk->head->bytes, or a negated status. */
+int head_rule_end(struct head_walk *walk);

@@ -2,12 +2,14 @@
  * request smuggling lives on). In: lines that head_walk.inl.h has taken apart. Out: the scalar fields of struct
  * http_head, or a status and a sentence. */
 #include "http/head_private.h"
+#include "base/must.h"
 #include "http/head_parts.inl.h"
 #include "http/url.h"
 #include <string.h>
 #include <strings.h>
 
 struct head_name head_names[HEAD_NAME_PLACES];
+uint32_t head_name_factor;
 
 #define TWICE(...) { __VA_ARGS__, __VA_ARGS__ }
 #define ALL(byte) { [0 ... 31] = byte }
@@ -15,8 +17,8 @@ const struct head_vectors head_vectors __attribute__((aligned(32))) = {
     .rows = TWICE(0, 0, 1, 2, 4, 8, 36, 16, 0, 0, 0, 0, 0, 0, 0, 0),
     .token = TWICE(58, 31, 30, 31, 31, 31, 31, 31, 30, 30, 29, 5, 20, 5, 29, 12),
     .host = TWICE(26, 30, 30, 30, 30, 30, 30, 30, 30, 30, 28, 4, 4, 5, 5, 4),
-    .nibble = ALL(0x0F), .last_control = ALL(0x1F), .del = ALL(0x7F), .case_bit = ALL(0x20),
-    .one = ALL(1), .space = ALL(' '), .hash = ALL('#'), .slash = ALL('/'), .percent = ALL('%'),
+    .nibble = ALL(0x0F), .past_controls = ALL(0x21), .colon = ALL(':'), .case_bit = ALL(0x20),
+    .one = ALL(1), .hash = ALL('#'), .slash = ALL('/'), .percent = ALL('%'),
     .question = ALL('?'),
 };
 #undef TWICE
@@ -38,28 +40,47 @@ const uint8_t head_bytes[256] = {
 #undef ALNUM
 #undef MARK
 
-static void names_add(uint32_t id, const char *text, uint32_t bytes)
+/* Gives a known name its place, where that is free. */
+static int names_add(uint32_t id, const char *text, uint32_t bytes)
 {
-    struct head_name name = { .bytes = bytes, .mask = (uint32_t)((uint64_t)2 << bytes) - 1, .id = id };
-    memcpy(name.text, text, bytes);
-    uint32_t place = head_name_place(head_word(name.text), bytes);
-    while (head_names[place].bytes != 0)
-        place++;
-    name.text[bytes] = ':';
-    head_names[place] = name;
+    char line[40] = "-*"; /* CR LF, folded as the letters are */
+    uint32_t last;
+    memcpy(line + 2, text, bytes);
+    memcpy(&last, line + bytes - 2, sizeof last);
+    struct head_name *name = &head_names[head_name_place(last, bytes)];
+    if (name->bytes != 0)
+        return 0;
+    *name = (struct head_name){ .bytes = bytes, .mask = ((uint32_t)1 << (bytes + 2)) - 1, .id = id };
+    memcpy(name->text, text, bytes);
+    memcpy(name->text + bytes, ": ", 2);
+    return 1;
+}
+
+static int names_fit(void)
+{
+    memset(head_names, 0, sizeof head_names);
+    for (int i = 0; i < HEAD_NAME_PLACES; i++)
+        head_names[i].mask = ~(uint32_t)0; /* of zeros, which a folded byte is not */
+#define X(id, text) \
+    if (!names_add(FIELD_##id, text, sizeof text - 1)) \
+        return 0;
+#include "http/fields.tbl.h"
+#undef X
+    return 1;
 }
 
 void head_names_fill(void)
 {
-    memset(head_names, 0, sizeof head_names);
-#define X(id, text) names_add(FIELD_##id, text, sizeof text - 1);
-#include "http/fields.tbl.h"
-#undef X
+    head_name_factor = 0xDC20D9B3u; /* fits the names of today */
+    for (int left = 1 << 20; !names_fit(); left--) {
+        must(left > 0);
+        head_name_factor = head_name_factor * 0x2C9277B5u + 2; /* stays odd */
+    }
 }
 
 int head_refuse(struct head_walk *walk, int status, const char *reason)
 {
-    walk->reason = reason;
+    *walk->ret_reason = reason;
     return -status;
 }
 
@@ -343,15 +364,11 @@ static int rule_connection(struct head_walk *walk, const char *value, uint32_t b
 {
     const char *word;
     uint32_t at = 0, count;
-    if (word_is(value, bytes, "keep-alive")) { /* by far the most frequent */
-        walk->progress->seen |= SEEN_CONNECTION_KEEP_ALIVE;
-        return 0;
-    }
     while (list_next(value, bytes, &at, &word, &count)) {
         if (word_is(word, count, "keep-alive"))
             walk->progress->seen |= SEEN_CONNECTION_KEEP_ALIVE;
         else if (word_is(word, count, "close"))
-            walk->head->flags |= HEAD_CLOSE;
+            walk->progress->seen |= SEEN_CONNECTION_CLOSE;
         else if (word_is(word, count, "upgrade"))
             walk->progress->seen |= SEEN_CONNECTION_UPGRADE;
         else if (word_is(word, count, "host") || word_is(word, count, "content-length") ||
@@ -361,6 +378,15 @@ static int rule_connection(struct head_walk *walk, const char *value, uint32_t b
             return head_refuse(walk, 400, "Connection is malformed");
     }
     return 0;
+}
+
+/* The first Host, its value known to be valid (RFC 9112 §3.2). The authority of an absolute target stays, and is
+ * compared with it at the end of the head. */
+static void rule_host(struct head_walk *walk, const struct http_field_line *line)
+{
+    walk->progress->seen |= SEEN_HOST;
+    if (walk->head->target_form == TARGET_ORIGIN || walk->head->target_form == TARGET_ASTERISK)
+        walk->head->authority = line->value;
 }
 
 int head_rule_field(struct head_walk *walk, const struct http_field_line *line)
@@ -411,7 +437,8 @@ static int rule_same_authority(struct head_walk *walk)
     return head_refuse(walk, 400, "Host differs from the authority of the target");
 }
 
-int head_rule_request(struct head_walk *walk)
+/* What only a request is asked. */
+static int rule_request(struct head_walk *walk)
 {
     const struct http_head *head = walk->head;
     uint32_t seen = walk->progress->seen;
@@ -425,4 +452,20 @@ int head_rule_request(struct head_walk *walk)
     if (seen & SEEN_EXPECT_UNKNOWN)
         return head_refuse(walk, 417, "the only expectation known here is 100-continue");
     return 0;
+}
+
+int head_rule_end(struct head_walk *walk)
+{
+    struct http_head *head = walk->head;
+    const uint32_t seen = walk->progress->seen, upgrade = SEEN_UPGRADE | SEEN_CONNECTION_UPGRADE;
+    int status = walk->response ? 0 : rule_request(walk);
+    if (status < 0)
+        return status;
+    if (seen & SEEN_CONNECTION_CLOSE)
+        head->flags |= HEAD_CLOSE;
+    else if (head->minor == 1 || (seen & SEEN_CONNECTION_KEEP_ALIVE))
+        head->flags |= HEAD_KEEP_ALIVE;
+    if ((seen & upgrade) == upgrade && head->minor == 1) /* RFC 9110 §7.8: ignored in HTTP/1.0 */
+        head->flags |= HEAD_UPGRADE;
+    return head->bytes;
 }

@@ -4,19 +4,54 @@
 #include "http/head_parts.inl.h"
 
 #define HEAD_CODE
-#define HEAD_WALK head_walk_scalar
+#define HEAD_REQUEST head_request_scalar
+#define HEAD_RESPONSE head_response_scalar
 
-static inline const char *line_end(const char *at, const char *stop)
+enum { BLOCK_BYTES = 8, BLOCK_STEP = 8 };
+
+#include "http/head_table.inl.h"
+
+/* The top bit of each byte tells. No carry leaves its byte. */
+static inline uint64_t block_suspects(const char *at)
 {
     const uint64_t ones = 0x0101010101010101u, tops = ones * 0x80;
-    for (;; at += 8) {
-        /* A borrow only runs upwards: the lowest bit of each of the two tests is true, hence that of both. */
-        uint64_t word = head_word(at), del = word ^ ones * 0x7F;
-        uint64_t found = (((word - ones * 0x20) & ~word) | ((del - ones) & ~del)) & tops;
+    uint64_t word = head_word(at), low = word & ~tops;
+    return ((low + ones) | ~((low & ones * 0x60) + ones * 0x60) | word) & tops;
+}
+
+static inline uint64_t block_below(uint64_t mask, size_t bytes)
+{
+    return mask & (((uint64_t)1 << bytes * 8) - 1);
+}
+
+/* The lowest byte that is found is one; others may be too many by a borrow. */
+static inline uint64_t colons(uint64_t word)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    word ^= ones * ':';
+    return (word - ones) & ~word & ones * 0x80;
+}
+
+static inline uint32_t name_end(const char *name)
+{
+    for (uint32_t at = 0; at < 32; at += 8) {
+        uint64_t found = colons(head_word(name + at));
         if (found)
-            return at + __builtin_ctzll(found) / 8;
-        if (at + 8 >= stop)
-            return at + 8;
+            return at + (uint32_t)__builtin_ctzll(found) / 8;
+    }
+    return 32;
+}
+
+static inline int name_fits(const struct head_name *known, const char *name, int less)
+{
+    const char *text = known->text;
+    int left = (int)known->bytes + 2 - less;
+    for (;; name += 8, text += 8, left -= 8) {
+        uint64_t other = (head_word(name) | 0x2020202020202020u) ^ head_word(text);
+        if (left <= 8)
+            return other << (64 - 8 * left) == 0;
+        if (other)
+            return 0;
     }
 }
 
@@ -27,5 +62,4 @@ static inline const char *path_end(const char *text)
     return text;
 }
 
-#include "http/head_table.inl.h"
 #include "http/head_walk.inl.h"

@@ -308,7 +308,7 @@ int http_value_valid(const char *value, uint32_t bytes)
  * the program is loaded. The names of today do not collide in it; a name that does goes to the next free
  * slot. */
 
-enum { FIELD_NAME_BYTES = 24, FIELD_SLOTS = 256 };
+enum { FIELD_NAME_BYTES = 32, FIELD_SLOTS = 256 };
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "short names are compared as one little-endian word");
 
 static const struct field_name {

@@ -1,7 +1,7 @@
 /* Fuzzes the head parser: three implementations, requests and responses, whole and cut in two, must all agree, and none
  * may read more than 64 bytes past the end. The first two bytes of the input choose the cut.
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc -D_GNU_SOURCE -o /tmp/fuzz \
- *     t/fuzz/head.c src/http/head*.c src/http/url.c
+ *     t/fuzz/head.c src/http/head*.c src/http/url.c src/base/must.c
  *   /tmp/fuzz -max_len=1024 t/fuzz/corpus/head */
 #include "http/head.h"
 #include <stdlib.h>
