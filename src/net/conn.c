@@ -107,6 +107,21 @@ void conn_deadline(struct net *net, uint32_t index, uint32_t ms)
     timer_stand_by(net, conn, ms ? conn->deadline : UINT64_MAX);
 }
 
+/* ---- those with something to send ---- */
+
+static void mark_dirty(struct net *net, struct conn *conn)
+{
+    if (conn->dirty)
+        return;
+    conn->dirty = true;
+    conn->dirty_next = NOBODY;
+    if (net->dirty_last == NOBODY)
+        net->dirty_first = conn_index(net, conn);
+    else
+        net->conns[net->dirty_last].dirty_next = conn_index(net, conn);
+    net->dirty_last = conn_index(net, conn);
+}
+
 /* ---- closing: mark, cancel, join ---- */
 
 /* Each completion comes by here, and leaving the list of those with something to send; the last one closes. */
@@ -172,22 +187,11 @@ void conn_close(struct net *net, uint32_t index, enum close_mode mode)
         conn_pause(net, index);
     if (conn->out.bytes == 0)
         flushed(net, conn);
+    else if (!conn->sending) /* also after a send that failed, when nobody was told yet: the next one fails as well, and closes */
+        mark_dirty(net, conn);
 }
 
 /* ---- sending ---- */
-
-static void mark_dirty(struct net *net, struct conn *conn)
-{
-    if (conn->dirty)
-        return;
-    conn->dirty = true;
-    conn->dirty_next = NOBODY;
-    if (net->dirty_last == NOBODY)
-        net->dirty_first = conn_index(net, conn);
-    else
-        net->conns[net->dirty_last].dirty_next = conn_index(net, conn);
-    net->dirty_last = conn_index(net, conn);
-}
 
 static bool takes_output(const struct conn *conn)
 {
