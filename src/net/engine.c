@@ -272,16 +272,15 @@ static void complete(struct net *net, const struct io_uring_cqe *cqe)
     }
 }
 
+/* What was read is given back late, see uring_enter(). */
 static void reap(struct net *net)
 {
-    struct io_uring_cqe *cqe;
-    unsigned head;
-    uint32_t count = 0;
-    io_uring_for_each_cqe(&net->ring, head, cqe) {
-        complete(net, cqe);
-        count++;
-    }
-    io_uring_cq_advance(&net->ring, count);
+    struct io_uring_cq *cq = &net->ring.cq;
+    uint32_t from = *cq->khead, at = from + net->held;
+    for (; at != io_uring_smp_load_acquire(cq->ktail); at++)
+        complete(net, &cq->cqes[at & *cq->kring_mask]);
+    net->held = at - from < HELD_MAX ? at - from : HELD_MAX;
+    io_uring_cq_advance(&net->ring, at - from - net->held);
 }
 
 static void fire_timers(struct net *net)
@@ -317,12 +316,10 @@ static int64_t sleep_ms(const struct net *net)
     return left <= 0 ? 0 : (int64_t)ceil(left);
 }
 
-/* One call submits, waits for one completion and runs what is due. A ring with deferred task work runs about twenty completions a call
- * unless more are waited for (Linux 6.13); asking for 128 without sleeping after such a turn was measured (bench/run, row constant):
- * 8 % more CPU time per request at 64 connections, for the calls that then find nothing, and no gain at 512. */
+/* One call submits, waits for one completion and runs what is due. */
 static int enter(struct net *net, int wait)
 {
-    if (!wait || net->record_count > 0 || net->starved_first != NOBODY || io_uring_cq_ready(&net->ring) > 0)
+    if (!wait || net->record_count > 0 || net->starved_first != NOBODY || io_uring_cq_ready(&net->ring) > net->held)
         return uring_enter(net, 0, 0);
     int64_t ms = sleep_ms(net);
     return uring_enter(net, ms == 0 ? 0 : 1, ms);

@@ -11,7 +11,7 @@
 
 enum op { OP_NONE, OP_ACCEPT, OP_RECEIVE, OP_SEND, OP_CONNECT, OP_FILE, OP_WATCH };
 
-enum { GENERATION_MASK = 0xffffff, WATCHES_MAX = 64, NOBODY = UINT32_MAX, LENT_GROUP = 0 };
+enum { GENERATION_MASK = 0xffffff, WATCHES_MAX = 64, NOBODY = UINT32_MAX, LENT_GROUP = 0, HELD_MAX = 128 };
 
 /*   FREE ──accept──▶ OPEN ──close(flush)──▶ FLUSHING ──sent──▶ CLOSING ──joined──▶ CLOSED ──told──▶ FREE
  *    └──connect──▶ CONNECTING ─▶ OPEN        └──close(linger)──▶ … ─▶ LINGERING ─▶ CLOSING            */
@@ -133,6 +133,7 @@ struct net {
 
     uint64_t tick;
     double now_ms;
+    uint32_t held; /* completions that were read and not given back yet, the oldest in the ring: at most HELD_MAX */
     bool features_no_iowait;
     struct net_facts facts;
 };
