@@ -8,7 +8,8 @@
 enum { IMPLEMENTATION_CHOOSE, IMPLEMENTATION_SCALAR, IMPLEMENTATION_SSE2, IMPLEMENTATION_AVX2 };
 
 /* Set once, before the first parse, by http_head_select. */
-static head_walk_fn *head_request = head_request_scalar, *head_response = head_response_scalar;
+static head_walk_fn *head_request = head_request_short, *head_response = head_response_scalar;
+head_walk_fn *head_request_long = head_request_scalar;
 
 static int best_implementation(void)
 {
@@ -33,7 +34,8 @@ int http_head_select(int force)
         [IMPLEMENTATION_SSE2] = { head_request_sse2, head_response_sse2 },
         [IMPLEMENTATION_AVX2] = { head_request_avx2, head_response_avx2 },
     };
-    head_request = walks[chosen][0];
+    head_request_long = walks[chosen][0];
+    head_request = chosen == IMPLEMENTATION_AVX2 ? head_request_avx2 : head_request_short;
     head_response = walks[chosen][1];
 #endif
     return chosen;

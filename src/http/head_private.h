@@ -43,8 +43,8 @@ extern HEAD_TABLE struct head_name head_names[HEAD_NAME_PLACES];
 extern HEAD_TABLE uint32_t head_name_factor;
 
 /* BYTE_TOKEN: RFC 9110 §5.6.2; BYTE_HOST: letters, digits, '.' and '-'; BYTE_QUERY: visible ASCII but '#';
- * BYTE_PATH: that, but '?' and '%' */
-enum { BYTE_TOKEN = 1, BYTE_HOST = 2, BYTE_PATH = 4, BYTE_QUERY = 8 };
+ * BYTE_PATH: that, but '?' and '%'; BYTE_SEGMENT: that, but '/'; BYTE_VALUE: no control, no HTAB */
+enum { BYTE_TOKEN = 1, BYTE_HOST = 2, BYTE_PATH = 4, BYTE_QUERY = 8, BYTE_SEGMENT = 16, BYTE_VALUE = 32 };
 extern HEAD_TABLE const uint8_t head_bytes[256];
 
 void head_names_fill(void);
@@ -61,11 +61,16 @@ struct head_vectors {
 extern HEAD_TABLE const struct head_vectors head_vectors __attribute__((aligned(32)));
 
 /* The walks; head.c picks two. As http_request_parse() and http_response_parse(). */
-typedef int head_walk_fn(const struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
+typedef int head_walk_fn(struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
                          struct http_head_progress *progress, struct http_head *head, const char **ret_reason);
 head_walk_fn head_request_avx2, head_response_avx2;
 head_walk_fn head_request_sse2, head_response_sse2;
 head_walk_fn head_request_scalar, head_response_scalar;
+
+/* Whatever is short and plain; all else goes on to head_request_long. */
+enum { HEAD_SHORT = 48 };
+head_walk_fn head_request_short;
+extern HEAD_TABLE head_walk_fn *head_request_long;
 
 /* The rules. Each returns 0 or a negated status, with *walk->ret_reason set. */
 int head_refuse(struct head_walk *walk, int status, const char *reason);

@@ -24,7 +24,7 @@ const struct head_vectors head_vectors __attribute__((aligned(32))) = {
 #undef TWICE
 #undef ALL
 
-#define PATH (BYTE_PATH | BYTE_QUERY)
+#define PATH (BYTE_PATH | BYTE_QUERY | BYTE_SEGMENT | BYTE_VALUE)
 #define ALNUM (BYTE_TOKEN | BYTE_HOST | PATH)
 #define MARK (BYTE_TOKEN | PATH)
 const uint8_t head_bytes[256] = {
@@ -32,9 +32,10 @@ const uint8_t head_bytes[256] = {
     ['-'] = ALNUM, ['.'] = ALNUM,
     ['!'] = MARK, ['$'] = MARK, ['&'] = MARK, ['\''] = MARK, ['*'] = MARK, ['+'] = MARK,
     ['^' ... '`'] = MARK, ['|'] = MARK, ['~'] = MARK,
-    ['#'] = BYTE_TOKEN, ['%'] = BYTE_TOKEN | BYTE_QUERY, ['?'] = BYTE_QUERY,
-    ['"'] = PATH, ['('] = PATH, [')'] = PATH, [','] = PATH, ['/'] = PATH,
+    ['#'] = BYTE_TOKEN | BYTE_VALUE, ['%'] = BYTE_TOKEN | BYTE_QUERY | BYTE_VALUE, ['?'] = BYTE_QUERY | BYTE_VALUE,
+    ['"'] = PATH, ['('] = PATH, [')'] = PATH, [','] = PATH, ['/'] = PATH & ~BYTE_SEGMENT,
     [':' ... '>'] = PATH, ['@'] = PATH, ['[' ... ']'] = PATH, ['{'] = PATH, ['}'] = PATH,
+    [' '] = BYTE_VALUE, [0x80 ... 0xFF] = BYTE_VALUE,
 };
 #undef PATH
 #undef ALNUM

@@ -44,15 +44,7 @@ static inline uint32_t name_end(const char *name)
 
 static inline int name_fits(const struct head_name *known, const char *name, int less)
 {
-    const char *text = known->text;
-    int left = (int)known->bytes + 2 - less;
-    for (;; name += 8, text += 8, left -= 8) {
-        uint64_t other = (head_word(name) | 0x2020202020202020u) ^ head_word(text);
-        if (left <= 8)
-            return other << (64 - 8 * left) == 0;
-        if (other)
-            return 0;
-    }
+    return head_name_fits(known, name, less);
 }
 
 static inline const char *path_end(const char *text)

@@ -25,13 +25,6 @@
 #define HEAD_COLD __attribute__((noinline, cold))
 #define HEAD_INLINE __attribute__((always_inline)) static inline
 
-static inline int is_pair(const char *at, char first, char second)
-{
-    uint16_t pair;
-    memcpy(&pair, at, sizeof pair);
-    return pair == (uint16_t)((uint8_t)first | (uint8_t)second << 8);
-}
-
 static inline int is_blank(char byte)
 {
     return byte == ' ' || byte == '\t';
@@ -302,21 +295,6 @@ HEAD_CODE HEAD_INLINE int walk_request_line(struct head_walk *walk, size_t at, s
     return walk_target(walk, at + 4, end - 9);
 }
 
-HEAD_INLINE void walk_begin(struct http_head *head)
-{
-    head->bytes = 0;
-    head->flags = 0;
-    head->method = METHOD_GET;
-    head->minor = 1;
-    head->target_form = TARGET_ORIGIN;
-    head->field_count = 0;
-    head->status = 0;
-    head->method_text.at = head->method_text.bytes = head->target.at = head->target.bytes = 0;
-    head->path.at = head->path.bytes = 0;
-    head->query.at = head->query.bytes = head->authority.at = head->authority.bytes = 0;
-    head->content_length = -1;
-}
-
 /* Parses the first line, of which the bytes from `at` to `from` are known not to end it. Returns 1 and where the next
  * begins, or what the parse has to return (0 or less). */
 HEAD_CODE HEAD_INLINE int walk_first_line(struct head_walk *walk, struct lines *lines, size_t at, size_t from,
@@ -334,7 +312,7 @@ HEAD_CODE HEAD_INLINE int walk_first_line(struct head_walk *walk, struct lines *
         lines_seek(lines, end + 2);
     }
     lines->mask &= lines->mask - 1; /* its LF */
-    walk_begin(walk->head);
+    head_begin(walk->head);
     int status = response ? head_rule_status_line(walk, (uint32_t)end) : walk_request_line(walk, at, end);
     if (UNLIKELY(status < 0))
         return status;
@@ -372,7 +350,7 @@ HEAD_CODE HEAD_INLINE int walk_head(struct head_walk *walk, int response)
     return status <= 0 ? status : walk_fields(walk, lines, at, 0, 0, response);
 }
 
-HEAD_CODE int HEAD_REQUEST(const struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
+HEAD_CODE int HEAD_REQUEST(struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
                            struct http_head_progress *progress, struct http_head *head, const char **ret_reason)
 {
     const uint32_t count = scan->bytes - at, most = head_most(limits);
@@ -381,7 +359,7 @@ HEAD_CODE int HEAD_REQUEST(const struct http_scan *scan, uint32_t at, const stru
     return walk_head(&walk, 0);
 }
 
-HEAD_CODE int HEAD_RESPONSE(const struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
+HEAD_CODE int HEAD_RESPONSE(struct http_scan *scan, uint32_t at, const struct http_head_limits *limits,
                             struct http_head_progress *progress, struct http_head *head, const char **ret_reason)
 {
     const uint32_t count = scan->bytes - at, most = head_most(limits);

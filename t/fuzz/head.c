@@ -10,13 +10,13 @@
 static const struct http_head_limits limits = { 300, 900, 20 };
 static struct http_head head, first_head;
 
-/* Parses the first `count` bytes, lent in a block that ends 64 bytes behind them. */
-static int parse(const uint8_t *text, uint32_t count, int response, struct http_head_progress *progress)
+/* Parses the first `count` bytes, lent in a block that ends 64 bytes behind them; those are all `behind`. */
+static int parse(const uint8_t *text, uint32_t count, int behind, int response, struct http_head_progress *progress)
 {
     const char *reason = NULL;
     char *bytes = malloc(count + 64);
     memcpy(bytes, text, count);
-    memset(bytes + count, '\n', 64);
+    memset(bytes + count, behind, 64);
     struct http_scan scan;
     http_scan_begin(&scan, bytes, count);
     int ret = response ? http_response_parse(&scan, 0, &limits, progress, &head, &reason)
@@ -39,9 +39,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *text, size_t size)
         struct http_head_progress progress = { 0 };
         http_head_select(1 + run / 2 % 3);
         memset(&head, 0, sizeof head);
-        int ret = split ? parse(text + 2, cut, response, &progress) : 0;
+        int ret = split ? parse(text + 2, cut, text[1], response, &progress) : 0;
         if (ret == 0)
-            ret = parse(text + 2, count, response, &progress);
+            ret = parse(text + 2, count, text[1], response, &progress);
         if (run % 6 == 0) {
             first = ret;
             first_head = head;
