@@ -6,3 +6,5 @@
 int64_t clock_ms(void);
 /* Seconds since 1970. */
 double clock_unix(void);
+/* The same as the kernel stamps files with it: it moves in steps of some milliseconds. */
+double clock_files(void);

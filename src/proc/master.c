@@ -22,6 +22,8 @@ enum { POLL_SIGNALS, POLL_WATCH, POLL_CANDIDATE, POLL_CONTROL = POLL_CANDIDATE +
 enum { GO_ON = -1, TURN_MS_MAX = 60000 };
 enum { DESCRIPTORS_OF_MASTER = 24 }; /* standard ones, signals, name, control, logs, sources, watch, candidate */
 
+static const double FIRST_LOAD_AGE = 0.02; /* seconds, more than a step of clock_files() */
+
 static int refuse(int code, const char *problem)
 {
     fprintf(stderr, "moongate: %s\n", problem);
@@ -381,7 +383,7 @@ int master_run(const struct options *options)
         .claim = { .lock = -1, .listener = -1 },
     };
     reload_init(&master.reload);
-    master.reload.began_unix = clock_unix();
+    master.reload.began_files = clock_files() + FIRST_LOAD_AGE; /* what was saved just before is what is loaded */
     watch_init(&master.watch);
     int code = master_prepare(&master);
     if (code == GO_ON) {

@@ -104,7 +104,7 @@ static void begin(struct master *master)
     reload->causes = reload->next_causes;
     reload->next_causes = 0;
     reload->began_ms = master->now_ms;
-    reload->began_unix = clock_unix();
+    reload->began_files = clock_files();
     reload_become(master, RELOAD_LOADING, proc_limits.load_ms + 2 * proc_limits.kill_ms);
     int failed = candidate_start(&reload->candidate, master->options, master->now_ms);
     if (failed) {
@@ -255,7 +255,6 @@ void reload_hear(struct master *master, struct worker *worker, uint32_t kind, ui
         worker->prepared = true;
     } else if (kind == CONTROL_FAILED && prepares) {
         text_put(&reload->problems, "moongate: worker %u: %s%s", worker->number + 1, text, *text && text[strlen(text) - 1] == '\n' ? "" : "\n");
-        worker->preparing = 0; /* it has forgotten it by itself */
         reload_fail(master, false);
     } else if (kind == CONTROL_READY && worker->committing && generation == master->generation) {
         worker->generation = generation;

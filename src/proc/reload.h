@@ -28,7 +28,7 @@ struct reload {
     uint32_t causes;      /* of this one */
     uint32_t next_causes; /* of the one that follows; 0: nobody has asked */
     int64_t began_ms, due_ms;
-    double began_unix; /* seconds since 1970 */
+    double began_files; /* by clock_files() */
     struct candidate candidate;
     struct plan plan; /* from here on: of the candidate */
     int sources;

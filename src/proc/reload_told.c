@@ -126,6 +126,6 @@ void reload_watch(struct master *master)
     bool polled = master->watch.state == WATCH_POLLING;
     if (!on)
         watch_fini(&master->watch);
-    else if (!watch_set(&master->watch, files, count, master->reload.began_unix, master->now_ms, problem) && !polled)
+    else if (!watch_set(&master->watch, files, count, master->reload.began_files, master->now_ms, problem) && !polled)
         logs_say(&master->logs, LOG_LEVEL_WARN, "watch: %s; the files are looked at each second instead", problem);
 }

@@ -60,10 +60,10 @@ int64_t watch_due(const struct watch *watch)
 
 /* ---- from paths to folders and names ---- */
 
-static bool has_name(const struct watch *watch, int folder, const char *name)
+static bool has_name(const struct watch_name *names, uint32_t count, int folder, const char *name)
 {
-    for (uint32_t i = 0; i < watch->name_count; i++)
-        if (watch->names[i].folder == folder && strcmp(watch->names[i].name, name) == 0)
+    for (uint32_t i = 0; i < count; i++)
+        if (names[i].folder == folder && strcmp(names[i].name, name) == 0)
             return true;
     return false;
 }
@@ -78,7 +78,7 @@ static bool has_folder(const struct watch_name *names, uint32_t count, int folde
 
 static int add_name(struct watch *watch, int folder, const char *name)
 {
-    if (has_name(watch, folder, name))
+    if (has_name(watch->names, watch->name_count, folder, name))
         return 0;
     uint32_t count = watch->name_count;
     if ((count & (count - 1)) == 0) {
@@ -94,15 +94,26 @@ static int add_name(struct watch *watch, int folder, const char *name)
     return 0;
 }
 
+/* One watch_set() under way. */
+struct setting {
+    struct watch *watch;
+    const struct watch_name *before; /* watched until now: the kernel has told what became of them */
+    uint32_t before_count;
+    double since;
+    bool changed; /* a name that was not watched until now has changed since then */
+};
+
 /* Watches a name in a folder (a path without symlinks; "": the root). A folder on the way that we may pass but not read is left out. */
-static int watch_name(struct watch *watch, const char *folder, const char *name, bool is_last)
+static int set_name(struct setting *setting, const char *folder, const char *name, bool is_last, bool *ret_new)
 {
+    struct watch *watch = setting->watch;
     if (watch->name_count >= (uint32_t)proc_limits.watches_max)
         return -ENOSPC;
     int descriptor = inotify_add_watch(watch->fd, *folder ? folder : "/", is_last ? OF_FILES : OF_FOLDER);
-    if (descriptor >= 0)
-        return add_name(watch, descriptor, name);
-    return (errno == EACCES && !is_last) || errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+    if (descriptor < 0)
+        return (errno == EACCES && !is_last) || errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+    *ret_new = !has_name(setting->before, setting->before_count, descriptor, name);
+    return add_name(watch, descriptor, name);
 }
 
 /* A way to a file, being walked. */
@@ -143,11 +154,17 @@ static bool follow(struct walk *walk, const char *path)
     return true;
 }
 
+static double changed_at(const struct stat *found)
+{
+    return (double)found->st_ctim.tv_sec + (double)found->st_ctim.tv_nsec / 1e9;
+}
+
 /* Watches one component and steps over it. 1: there is more to go; 0: the walk is over; -errno: it cannot be watched. */
-static int step(struct watch *watch, struct walk *walk, double since, bool *ret_changed)
+static int step(struct setting *setting, struct walk *walk)
 {
     char name[NAME_MAX + 1], path[PATH_MAX];
     struct stat found;
+    bool is_new = false;
     if (!next_component(walk, name))
         return 0;
     if (strcmp(name, ".") == 0)
@@ -158,18 +175,17 @@ static int step(struct watch *watch, struct walk *walk, double since, bool *ret_
             *last = 0;
         return 1;
     }
-    int failed = watch_name(watch, walk->real, name, *walk->rest == 0);
+    int failed = set_name(setting, walk->real, name, *walk->rest == 0, &is_new);
     if (failed || snprintf(path, sizeof path, "%s/%s", walk->real, name) >= (int)sizeof path || lstat(path, &found) < 0)
         return failed;
-    if (!S_ISDIR(found.st_mode) && (double)found.st_ctim.tv_sec + (double)found.st_ctim.tv_nsec / 1e9 > since)
-        *ret_changed = true;
+    setting->changed |= is_new && changed_at(&found) >= setting->since;
     if (S_ISLNK(found.st_mode))
         return follow(walk, path);
     strcpy(walk->real, path);
     return S_ISDIR(found.st_mode);
 }
 
-static int watch_path(struct watch *watch, const char *path, double since, bool *ret_changed)
+static int set_path(struct setting *setting, const char *path)
 {
     struct walk walk = { .links = 0 };
     char here[PATH_MAX] = "";
@@ -179,7 +195,7 @@ static int watch_path(struct watch *watch, const char *path, double since, bool 
         return 0;
     int more = 1;
     for (uint32_t i = 0; more > 0 && i < PATH_MAX; i++)
-        more = step(watch, &walk, since, ret_changed);
+        more = step(setting, &walk);
     return more;
 }
 
@@ -232,13 +248,15 @@ static int set_events(struct watch *watch, double since, bool *ret_changed)
 {
     struct watch_name *before = watch->names;
     uint32_t count = watch->name_count;
+    struct setting setting = { .watch = watch, .before = before, .before_count = count, .since = since };
     int failed = 0;
     if (watch->fd < 0 && (watch->fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) < 0)
         return -errno;
     watch->names = NULL;
     watch->name_count = 0;
     for (uint32_t i = 0; i < watch->path_count && !failed; i++)
-        failed = watch_path(watch, watch->paths[i], since, ret_changed);
+        failed = set_path(&setting, watch->paths[i]);
+    *ret_changed = setting.changed;
     for (uint32_t i = 0; i < count; i++)
         if (!has_folder(watch->names, watch->name_count, before[i].folder) && !has_folder(before, i, before[i].folder))
             inotify_rm_watch(watch->fd, before[i].folder);
@@ -280,7 +298,7 @@ static bool matters(const struct watch *watch, const struct inotify_event *event
     if (event->mask & IN_Q_OVERFLOW) /* anything may have happened; what follows makes the watches anew */
         return true;
     if (event->len && !(event->mask & IN_IGNORED))
-        return has_name(watch, event->wd, event->name);
+        return has_name(watch->names, watch->name_count, event->wd, event->name);
     return event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT) && has_folder(watch->names, watch->name_count, event->wd);
 }
 
