@@ -32,7 +32,8 @@ struct watch {
 
 void watch_init(struct watch *watch);
 /* Watches these files from now on, there or missing, instead of those before. What was not watched yet and has changed since `since`, of
- * the clock that files are stamped with (clock_files()), counts as noticed. True, or false with a sentence in ret_problem (≥ WATCH_PROBLEM_BYTES): it looks at the files each second then. */
+ * the clock that files are stamped with (clock_files()), counts as noticed. True, or false with a sentence in ret_problem
+ * (≥ WATCH_PROBLEM_BYTES): it looks at the files each second then. */
 bool watch_set(struct watch *watch, const char *const *paths, uint32_t count, double since, int64_t now_ms, char *ret_problem);
 /* To be polled for reading; -1: nothing. */
 int watch_descriptor(const struct watch *watch);
