@@ -8,6 +8,7 @@ local UNIX_PATH_MAX = 107 -- sun_path, unix(7)
 
 --- nil when the form is right, else what is wrong with it.
 local function fault(text, with_any_host, least_port)
+    if text:match("^%s") or text:match("%s$") then return "it begins or ends with a blank" end
     if text:match("%c") then return "it has a control character" end
     local path = text:match("^unix:(.*)$")
     if path then
@@ -29,6 +30,8 @@ end
 local function hint(value)
     local digits = tostring(value):match("^%d+$")
     if digits then return ("did you mean %q?"):format(":" .. digits) end
+    local trimmed = type(value) == "string" and value:match("^%s*(.-)%s*$")
+    if trimmed and trimmed ~= value and trimmed:match("%S") then return ("did you mean %q?"):format(trimmed) end
     return nil
 end
 

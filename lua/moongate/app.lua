@@ -41,7 +41,7 @@ M.METHODS = METHODS
 
 local ERROR_KINDS = { "not-found", "method-not-allowed", "internal-error" }
 
-local BODY_MAX = 1e15
+local BODY_MAX = 2 ^ 50
 
 local method = schema.custom("a method such as \"GET\"", { "string" }, function(value)
     for _, known in ipairs(METHODS) do

@@ -113,7 +113,7 @@ end
 ---@param spot? moongate.Spot
 function M.tell(message, hint, spot)
     local level, info = frame()
-    if not recorded(info, message, hint, spot) then error(whole(message, hint), level or 1) end
+    if not recorded(info, message, hint, spot) then error(whole(message, hint), level or 0) end
 end
 
 --- Raises `message` at the line that called the library. While files load it is recorded, and ends the call alone.
@@ -123,7 +123,7 @@ end
 function M.raise(message, hint, spot)
     local level, info = frame()
     if recorded(info, message, hint, spot) then error(STOP, 0) end
-    error(whole(message, hint), level or 1)
+    error(whole(message, hint), level or 0) -- after a tail call nobody is left to point at
 end
 
 --- Is something among the arguments, or in a table among them, that stands for what could not be loaded?

@@ -188,25 +188,29 @@ end
 --- What a filter calls as `next`: built once per route and position, each from source of its own, or traces of different routes would
 --- meet in one prototype.
 local INNER = [[
-local result, app, handler, fn, where, test, rest = ...
+local lost, result, app, handler, fn, where, test, rest = ...
 %s]]
 local BODIES = {
-    last = "return function(req) return result(app, req, handler(req)) end",
-    filter = "return function(req) local a, b, c = fn(req, rest) return result(app, req, a, b, c, where) end",
+    last = "return function(req) if not req then lost() end return result(app, req, handler(req)) end",
+    filter = "return function(req) if not req then lost() end local a, b, c = fn(req, rest) return result(app, req, a, b, c, where) end",
     tested = [[return function(req)
+        if not req then lost() end
         if not test(req) then return rest(req) end
         local a, b, c = fn(req, rest)
         return result(app, req, a, b, c, where)
     end]],
 }
 
+--- A filter called `next()`.
+local function lost() error("next: expected the request, got nothing (write next(req))", 3) end
+
 local function inner(app, filters, at, handler)
     local filter = filters[at]
     local body = not filter and BODIES.last or filter.test and BODIES.tested or BODIES.filter
     local rest = filter and inner(app, filters, at + 1, handler)
     local make = loadstring(INNER:format(body), "=moongate.filter")
-    if not filter then return make(response.result, app, handler) end
-    return make(response.result, app, handler, filter.fn, filter.where, filter.test, rest)
+    if not filter then return make(lost, response.result, app, handler) end
+    return make(lost, response.result, app, handler, filter.fn, filter.where, filter.test, rest)
 end
 
 local function is_function(value) return type(value) == "function" end

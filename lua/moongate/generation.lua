@@ -69,9 +69,11 @@ local function pauser()
     end
 end
 
---- A traceback as far as it is the script's.
-local function own_frames(text)
-    return (text:gsub("\n\t%[C%]: in function 'xpcall'\n.*$", ""))
+--- A start hook fails by raising, or by returning `nil, message`. The place is told once.
+local function start_failure(hook, ok, result, why)
+    local message = ok and tostring(why) or result
+    if message:match("^[^%s:]+:%d+: ") then return message:gsub("\n", "\n    ", 1):gsub("^[^\n]*", "%0 (in on_start)", 1) end
+    return ("%s: on_start: %s"):format(hook.where, message)
 end
 
 --- Runs its start hooks, in the calling task. nil; or what went wrong.
@@ -82,10 +84,10 @@ function M.start(generation, with_once)
     generation.started = true
     for _, hook in ipairs(generation.app.start) do
         if not hook.once or with_once then
-            local ok, message = xpcall(hook.fn, response.traced)
-            if not ok then
+            local ok, result, why = xpcall(hook.fn, response.traced)
+            if not ok or result == nil and why ~= nil then
                 generation.started = false
-                return ("on_start at %s: %s"):format(hook.where, own_frames(message))
+                return start_failure(hook, ok, result, why)
             end
         end
     end
@@ -99,7 +101,7 @@ local function run_stop(generation)
     generation.started = false
     for _, hook in ipairs(generation.app.stop) do
         local ok, message = xpcall(hook.fn, response.traced)
-        if not ok then log(3, ("on_stop at %s: %s"):format(hook.where, own_frames(message))) end
+        if not ok then log(3, ("on_stop at %s: %s"):format(hook.where, message)) end
     end
 end
 

@@ -48,10 +48,16 @@ end
 
 local Request = {}
 
+--- `req.json()` where `req:json()` is meant.
+local function check_self(self, name)
+    if type(self) ~= "table" then error(("req.%s: it is called with a colon (write req:%s(…))"):format(name, name), 3) end
+end
+
 --- Every value of a field, in the order they came.
 ---@param name string
 ---@return string[]
 function Request:header_values(name)
+    check_self(self, "header_values")
     local values, border = {}, abi.border
     while C.mg_header(abi.worker, self._slot, name, #name, #values) == 1 do
         values[#values + 1] = str(border.text, border.text_bytes)
@@ -62,6 +68,7 @@ end
 --- All fields as a list of { name, value }, as they came.
 ---@return { [1]: string, [2]: string }[]
 function Request:header_list()
+    check_self(self, "header_list")
     local list, p = {}, self._p
     for at = 0, p.head.field_count - 1 do
         local line = p.head.fields[at]
@@ -150,6 +157,15 @@ local MEMO = { "path", "target", "query_string", "authority", "host", "port", "v
 
 local MT = {}
 
+--- A name that a request does not have. Our own fields begin with "_" and may be absent.
+local function missing(key, extensions)
+    if type(key) == "string" and key:byte() == 95 then return nil end
+    local others = {}
+    for name in pairs(extensions) do others[#others + 1] = name end
+    local message, hint = require("moongate.names").missing("req", key, others)
+    error(("%s (%s)"):format(message, hint), 3)
+end
+
 function MT.__index(req, key)
     -- Not fields of the table itself: assigning them must fail, or the next request in this slot would have them.
     if key == "headers" then return req._headers end
@@ -181,7 +197,7 @@ function MT.__index(req, key)
         if kept[key] == nil then kept[key] = { extension(req) } end
         return kept[key][1]
     end
-    return nil
+    return missing(key, alive[p.program].app.extensions)
 end
 
 function MT.__newindex(_, key)
@@ -243,6 +259,7 @@ end
 --- `local next = req:chunks(); local piece, message, status = next()`.
 ---@return fun(): string?, string?, integer?
 function Request:chunks()
+    check_self(self, "chunks")
     begin_reading(self, "chunks")
     return pieces.iterator(next_piece, self)
 end
@@ -252,6 +269,7 @@ local string_buffer = require "string.buffer"
 --- The whole content as a string, "" when there is none; or nil, message, status (413 beyond `limit` bytes).
 ---@param limit? integer|string instead of the route's
 function Request:text(limit)
+    check_self(self, "text")
     local known = rawget(self, "_text")
     if known then return known end
     begin_reading(self, "text")
@@ -281,6 +299,7 @@ end
 
 --- The content as JSON; or nil, message, status (400 for what is not JSON).
 function Request:json(limit)
+    check_self(self, "json")
     local text, message, status = self:text(limit)
     if not text then return nil, message, status end
     return require("moongate.json").decode(text)
@@ -290,22 +309,26 @@ end
 ---@return table<string, string>? fields
 ---@return table<string, table>? files
 function Request:form(options)
+    check_self(self, "form")
     return require("moongate.form").read(self, options)
 end
 
 --- The parts of a multipart form one after the other, as they arrive; or nil, message, status.
 function Request:parts()
+    check_self(self, "parts")
     return require("moongate.form").parts(self)
 end
 
 --- The content inflated as Content-Encoding says (gzip, deflate), at most `limit` bytes of it: an iterator like chunks().
 function Request:inflated(limit)
+    check_self(self, "inflated")
     return require("moongate.form").inflated(self, limit)
 end
 
 --- Writes content to a file as it arrives. The bytes written; or nil, message, status. What was written of a failed one is removed.
 ---@param path string
 function Request:save(path)
+    check_self(self, "save")
     begin_reading(self, "save")
     return require("moongate.spool").write(path, pieces.iterator(next_piece, self))
 end
@@ -314,11 +337,13 @@ end
 
 --- Has the client left?
 function Request:is_gone()
+    check_self(self, "is_gone")
     return self._p.flags % 2 == 1
 end
 
 --- Calls `fn(req)` after the last byte of the answer, also when the client has gone.
 function Request:on_done(fn)
+    check_self(self, "on_done")
     if type(fn) ~= "function" then error("req:on_done: expected a function", 2) end
     local hooks = self._hooks
     if not hooks then
@@ -333,6 +358,7 @@ end
 
 --- The first of the offered media types that the client likes best: `req:accepts("json", "html")`; nil: none.
 function Request:accepts(...)
+    check_self(self, "accepts")
     return require("moongate.negotiate").accepts(self.headers.accept, { ... })
 end
 

@@ -13,6 +13,7 @@ local paths = require "moongate.paths"
 local alive = require("moongate.programs").alive
 local request = require "moongate.request"
 local result = require "moongate.result"
+local stacks = require "moongate.stack"
 
 local M = {}
 
@@ -56,8 +57,11 @@ local function place_of(req)
     return where and (" (%s)"):format(where) or ""
 end
 
+--- The place of the route is left out where the text begins with it.
 local function log_failure(req, text)
-    log(3, ("request %s: %s %s%s: %s"):format(req.id, req.method, req.target, place_of(req), text))
+    local place = place_of(req)
+    if place ~= "" and text:sub(1, #place - 1) == place:sub(3, -2) .. ":" then place = "" end
+    log(3, ("request %s: %s %s%s: %s"):format(req.id, req.method, req.target, place, text))
 end
 
 local function plain_error(req, status, text)
@@ -65,8 +69,8 @@ local function plain_error(req, status, text)
     return C.mg_reply(abi.worker, req._slot, status, TEXT, body, #body)
 end
 
-local function check_rc(rc, what)
-    if rc == -22 then error(what .. ": a status must be from 200 to 599", 0) end
+local function check_rc(rc, what, status)
+    if rc == -22 then error(("%s: a status is from 200 to 599%s"):format(what, status and ", not " .. tostring(status) or ""), 0) end
     if rc == -7 then error(what .. ": its header fields are longer than 16 KiB together", 0) end
 end
 
@@ -80,8 +84,8 @@ end
 local finish
 
 --- The answer of an error handler. A body alone keeps the status of the error.
-local function send_handled(app, req, status, where, a, b, c)
-    if a == nil then error(("the error handler at %s returned nothing"):format(where), 0) end
+local function send_handled(app, req, status, a, b, c)
+    if a == nil then error("it returned nothing", 0) end
     local kind = type(a)
     if b == nil and (kind == "string" or kind == "table" and (getmetatable(a) == nil or is_response(a) and not a.status)) then
         a, b = status, a
@@ -105,7 +109,7 @@ function M.fail(app, req, status, err, keep)
     rawset(req, "_erring", handler.where)
     err.status, err.id = status, req.id
     local ok, a, b, c = xpcall(handler.fn, M.traced, req, err)
-    if ok then ok, a = pcall(send_handled, app, req, status, handler.where, a, b, c) end
+    if ok then ok, a = pcall(send_handled, app, req, status, a, b, c) end
     if ok then return end
     log_failure(req, ("the error handler at %s failed: %s"):format(handler.where, shown(a)))
     if req._p.flags % 4 >= 2 then -- MG_REQ_BEGUN
@@ -129,10 +133,10 @@ function M.describe_error(value, stack)
         local given = rawget(value, "status")
         status = is_error_status(given) and given or CODES[err.kind] or 500
     end
-    local text = is_answer and ("raised { status = %s, kind = %s, message = %s }"):format(shown(value.status), shown(err.kind), shown(err.message))
-        or shown(value):gsub("^moongate%.%a+:%d+: ", "") -- after a tail call no line of the script is left to point at
+    local text = is_answer and stacks.answer(err.kind or value.status, err.message)
+        or stacks.shown(value):gsub("^moongate%.%a+:%d+: ", "") -- after a tail call no line of the script is left to point at
     err.message = err.message or not is_answer and text or nil
-    err.traceback = stack and text .. "\n" .. stack or text
+    err.traceback = stack and stacks.clean(text .. "\n" .. stack) or text
     return status, err
 end
 
@@ -181,16 +185,16 @@ end
 local function send(req, status, body, content)
     local kind = type(body)
     if kind == "string" then
-        return check_rc(C.mg_reply(abi.worker, req._slot, status, content or TEXT, body, #body), "answer")
+        return check_rc(C.mg_reply(abi.worker, req._slot, status, content or TEXT, body, #body), "answer", status)
     elseif kind == "nil" then
-        if status >= 400 and not content then return check_rc(plain_error(req, status), "answer") end
-        return check_rc(C.mg_reply(abi.worker, req._slot, status, content or NONE, "", 0), "answer")
+        if status >= 400 and not content then return check_rc(plain_error(req, status), "answer", status) end
+        return check_rc(C.mg_reply(abi.worker, req._slot, status, content or NONE, "", 0), "answer", status)
     elseif kind == "table" then
         local text, message = json.encode(body)
-        if not text then error("the answer cannot be JSON: " .. message, 0) end
-        return check_rc(C.mg_reply(abi.worker, req._slot, status, JSON, text, #text), "answer")
+        if not text then error("the answer cannot be JSON: " .. message:gsub("^cannot encode as JSON: ", ""), 0) end
+        return check_rc(C.mg_reply(abi.worker, req._slot, status, JSON, text, #text), "answer", status)
     end
-    error(("a body is a string or a table, not a %s (%s)"):format(kind, tostring(body)), 0)
+    error(("a body is a string or a table, not %s"):format(kind == "number" and "the number " .. tostring(body) or "a " .. kind), 0)
 end
 
 local function stream(req, status, made)

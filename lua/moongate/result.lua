@@ -29,6 +29,10 @@ local function set_field(slot, name, value, level)
     if value == nil then
         C.mg_field_set(abi.worker, slot, name, #name, "", 0, REMOVE)
     elseif type(value) == "table" then
+        if value[1] == nil then
+            local what = next(value) == nil and "an empty table" or "a table of names"
+            error(("header %q: expected a string or a list of strings, got %s"):format(tostring(name), what), at)
+        end
         C.mg_field_set(abi.worker, slot, name, #name, "", 0, REMOVE)
         for i = 1, #value do set_one(slot, name, value[i], ADD, at) end
     else

@@ -9,6 +9,7 @@
 local abi = require "moongate.abi"
 local await = require "moongate.await"
 local caller = require "moongate.caller"
+local stacks = require "moongate.stack"
 local units = require "moongate.units"
 
 local M = {}
@@ -269,7 +270,7 @@ end
 --- The traceback of an error, taken where it happened; a cancellation passes as it is.
 local function trace(failure)
     if failure == CANCELLED then return failure end
-    return debug.traceback(tostring(failure), 2)
+    return stacks.clean(debug.traceback(stacks.shown(failure), 2))
 end
 
 local function log_failure(where, text)

@@ -66,12 +66,14 @@ function M.show_duration(ms)
     return ("%gms"):format(ms)
 end
 
---- A size as a user would write it: `16384` is "16k", `1000` is "1000".
+local WHOLE_MAX = 9999 -- of a unit; beyond, the plain number is read more easily
+
+--- A size as a user would write it: `16384` is "16k", `1000` is "1000", `4000000000` is itself.
 ---@param bytes number
 ---@return string
 function M.show_size(bytes)
     for _, unit in ipairs { "t", "g", "m", "k" } do
-        if bytes >= BYTES[unit] and bytes % BYTES[unit] == 0 then
+        if bytes >= BYTES[unit] and bytes % BYTES[unit] == 0 and bytes / BYTES[unit] <= WHOLE_MAX then
             return ("%d%s"):format(bytes / BYTES[unit], unit)
         end
     end

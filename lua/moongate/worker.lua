@@ -77,7 +77,8 @@ local function handle()
             if not fine then response.give_up(app, slot, message) end
         end,
         task_error = function(task, _, traceback)
-            response.log(3, ("a task%s failed: %s"):format(task.where and " spawned at " .. task.where or "", traceback))
+            response.log(3, ("a task%s failed: %s"):format(task.where and " spawned at " .. task.where or "",
+                require("moongate.stack").clean(traceback)))
         end,
         events = events(),
     }

@@ -329,7 +329,7 @@ describe("tasks", function()
             assert.same({ 1000, 2000, 3000, 4000, 7000, 8000 }, at)
         end)
 
-        it("logs an error with its traceback and goes on", function()
+        it("logs an error with its place and goes on", function()
             local count = 0
             run(function()
                 local handle = mg.every(1, function()
@@ -343,7 +343,7 @@ describe("tasks", function()
             assert.equal(3, count)
             assert.equal(1, #worker.logs)
             assert.equal(3, worker.logs[1].level)
-            assert.matches("^mg.every at .*tasks_spec.lua:%d+: .*tasks_spec.lua:%d+: boom\nstack traceback:", worker.logs[1].text)
+            assert.matches("^mg.every at .*tasks_spec.lua:%d+: .*tasks_spec.lua:%d+: boom$", worker.logs[1].text)
         end)
 
         it("can be cancelled in the middle of a run", function()

@@ -22,7 +22,7 @@ describe("a start hook", function()
         for _, code in ipairs { 'error("no database")', 'mg.sleep(0.002) error("no database")', 'mg.spawn(function() end); mg.raise("no database")' } do
             local ok, message = pcall(server.start, { script = script("\napp:on_start(function() " .. code .. " end)") })
             assert.is_false(ok)
-            assert.matches("on_start at [^\n]*app%.lua:2: ", message)
+            assert.matches("worker 1: [^\n]*app%.lua:2: [^\n]*on_start", message)
             assert.matches("no database", message)
             assert.matches("exited [1-9]", message)
         end
