@@ -89,11 +89,23 @@ function Reloads:wait_alone()
     instance.wait_until(function() return #self:generations() == 1 end, 10)
 end
 
---- A reload that is asked for without waiting: a connection to the control socket, readable when it is over.
+--- Asks for a reload without waiting: a function that gives its answer once it is over, nil before; told to wait, it waits.
+---@return fun(wait?: boolean): string?
 function Reloads:ask_reload()
-    local client = wire.connect("unix:" .. instance.runtime() .. "/" .. self.server.name .. ".sock")
+    local client = wire.connect("unix:" .. instance.runtime() .. "/" .. self.server.name .. ".sock", nil, { seconds = 20 })
     client:send("reload\n")
-    return client
+    local parts = {}
+    return function(wait)
+        if wait then
+            parts[#parts + 1] = client:read_to_end()
+        else
+            local data, why, partial = client.socket:receive(65536)
+            parts[#parts + 1] = data or partial
+            if why ~= "closed" then return nil end
+        end
+        client:close()
+        return table.concat(parts)
+    end
 end
 
 return M
