@@ -11,6 +11,7 @@ local await = require "moongate.await"
 local chain = require "moongate.chain"
 local evaluate = require "moongate.evaluate"
 local handles = require "moongate.handles"
+local isolate = require "moongate.isolate"
 local paths = require "moongate.paths"
 local programs = require "moongate.programs"
 local response = require "moongate.response"
@@ -36,6 +37,7 @@ function M.evaluate(number, given)
     local task = await.current()
     await.enter(nil)
     programs.loading = made
+    isolate.attach() -- a listener that an older generation's script has put in its place would keep that one alive
     local evaluation = evaluate.command(options, given)
     programs.loading = false
     await.enter(task)

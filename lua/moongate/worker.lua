@@ -96,7 +96,6 @@ function M.main(boot, options, number, sources)
     _G.coroutine = require("moongate.coroutines").wrap_library() -- for scripts; our own modules hold the plain one
     package.loaded.coroutine = _G.coroutine
 
-    require("moongate.isolate").attach()
     generation.begin(options)
     local first, message, code = generation.first(number, sources)
     if not first then return fail(message, code) end

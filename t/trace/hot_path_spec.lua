@@ -157,4 +157,18 @@ describe("the hot path", function()
         assert.equal("", seen.aborts)
         assert.equal("JLOOP", seen.loops)
     end)
+
+    it("is the same after reloads", function()
+        for _ = 1, 3 do
+            assert.equal(0, (server.run { "reload", "--name", s.name }))
+            pump(c, "/closure", 1000)
+        end
+        for _, target in ipairs { "/hello", "/users/7/jane", "/filtered/x" } do
+            local seen = cost(c, target)
+            assert.equal("", seen.aborts)
+            assert.equal("JLOOP", seen.loops)
+            assert.is_true(seen.bytes < 256, ("%s: %d bytes of Lua in %d requests"):format(target, seen.bytes, COUNTED))
+            assert.equal(0, seen.allocations)
+        end
+    end)
 end)

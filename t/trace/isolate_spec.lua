@@ -1,4 +1,5 @@
 --- Handlers that cannot be compiled are moved behind a coroutine, named once, and answer as before.
+local process = require "t.support.process"
 local server = require "t.support.server"
 
 local SCRIPT = [[
@@ -62,6 +63,17 @@ describe("a handler that cannot be compiled", function()
         assert.equal("bad 8", ask("/closure/8", 3000).body)
         local _, count = s:log():gsub(MOVED, "")
         assert.equal(1, count)
+        s:stop()
+    end)
+
+    it("is found again in the next generation, and named by that one's line", function()
+        ask("/closure/7", 3000)
+        s:wait_log("cannot be compiled at .*app.lua:8")
+        process.write_file(s.file, "\n\n" .. SCRIPT)
+        assert.equal(0, (server.run { "reload", "--name", s.name }))
+        assert.equal("bad 7", ask("/closure/7", 3000).body)
+        s:wait_log("cannot be compiled at .*app.lua:10")
+        assert.equal("bad 8", ask("/closure/8", 3000).body)
         s:stop()
     end)
 
