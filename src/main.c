@@ -73,8 +73,9 @@ static int run(const struct options *options)
         return master_run(options);
     case COMMAND_CHECK:
     case COMMAND_ROUTES:
-    case COMMAND_EXPLAIN:
         return run_vm_command(options);
+    case COMMAND_EXPLAIN:
+        return options->vm.file ? run_vm_command(options) : client_run(options);
     case COMMAND_STOP:
     case COMMAND_RELOAD:
     case COMMAND_STATUS:

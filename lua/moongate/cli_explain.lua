@@ -56,10 +56,26 @@ local function explain_file(options, boot)
     return code or fail("explain: a predicate failed")
 end
 
+--- What the workers of a running instance are asked.
+---@return string
+function M.question_text(options) return "explain " .. json.encode(M.question(options)) end
+
+--- The first worker that has answered speaks for all: they serve the same.
+local function explain_running(options)
+    for _, one in ipairs(assert(json.decode(options.answer))) do
+        if type(one.answer) == "table" then
+            if one.answer.error then return fail("explain: " .. one.answer.error) end
+            return M.show(one.answer, options)
+        end
+    end
+    return fail("explain: no worker has answered in time")
+end
+
 ---@param options table as the command line said them
----@param boot userdata a worker, when a file is asked
+---@param boot? userdata a worker, when a file is asked
 ---@return integer exit_code
 function M.run(options, boot)
+    if options.answer then return explain_running(options) end
     return explain_file(options, boot)
 end
 

@@ -64,14 +64,18 @@ function M.text(answers, now)
     return table.concat(parts)
 end
 
---- Prints the answer of the running instance.
----@param options { answer: string }
+--- What the workers are asked.
+---@return string
+function M.question_text() return "generations" end
+
+--- Prints the answer of the running instance; with `json` as it came.
+---@param options { answer: string, json?: boolean }
 ---@param out? file* standard output
 ---@return integer exit_code
 function M.run(options, out)
-    local answers = assert(json.decode(options.answer))
+    local shown = options.json and options.answer or M.text(assert(json.decode(options.answer)), os.time())
     local stream = out or io.stdout
-    stream:write(M.text(answers, os.time()))
+    stream:write(shown)
     return 0
 end
 

@@ -92,6 +92,9 @@ function M.main(boot, options, number, sources)
     abi.attach(boot)
     local generation, loop, response = require "moongate.generation", require "moongate.loop", require "moongate.response"
     require "moongate.holders"
+    require("moongate.questions").on("explain", function(question)
+        return require("moongate.explain").answer(generation.serving(), question)
+    end)
 
     _G.coroutine = require("moongate.coroutines").wrap_library() -- for scripts; our own modules hold the plain one
     package.loaded.coroutine = _G.coroutine

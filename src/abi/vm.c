@@ -197,11 +197,35 @@ int vm_plan(const struct vm_options *options, int out, int sources)
     return code;
 }
 
-int vm_command(const struct vm_options *options)
+/* The Lua side of a command. */
+static lua_State *start_command(const char *command, const char *function)
 {
     char module[64];
-    snprintf(module, sizeof module, "moongate.cli_%s", options->command);
-    lua_State *L = start(module, "run");
+    snprintf(module, sizeof module, "moongate.cli_%s", command);
+    return start(module, function);
+}
+
+int vm_question(const struct vm_options *options, char *ret_question, uint32_t bytes)
+{
+    lua_State *L = start_command(options->command, "question_text");
+    if (!L)
+        return 70;
+    push_options(L, options);
+    int code = lua_pcall(L, 1, 1, 1) == 0 ? 0 : 70;
+    const char *text = lua_tostring(L, -1);
+    if (code == 0 && (!text || strlen(text) >= bytes))
+        code = 2; /* EX_USAGE of ours: the words of the command line do not fit */
+    if (code == 0)
+        strcpy(ret_question, text);
+    else
+        fprintf(stderr, "moongate: %s: %s\n", options->command, code == 2 ? "the request is too long to be asked about" : text);
+    lua_close(L);
+    return code;
+}
+
+int vm_command(const struct vm_options *options)
+{
+    lua_State *L = start_command(options->command, "run");
     if (!L)
         return 70;
     struct mg_stats stats = { 0 };

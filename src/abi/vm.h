@@ -48,8 +48,11 @@ struct vm_worker_boot {
 int vm_plan(const struct vm_options *options, int out, int sources);
 /* Runs a worker until it ends. Exit code. */
 int vm_worker(const struct vm_worker_boot *boot);
-/* Runs lua/moongate/cli_<command>.lua (check, routes, explain; with options->answer: generations). Exit code. A command that asks a file
- * what it would do with a request gets a worker that listens nowhere. */
+/* Has lua/moongate/cli_<command>.lua say what the workers of a running instance are to be asked: writes a word, perhaps with JSON behind
+ * it, to ret_question (`bytes` with its terminator). Exit code. */
+int vm_question(const struct vm_options *options, char *ret_question, uint32_t bytes);
+/* Runs lua/moongate/cli_<command>.lua (check, routes; explain, generations: with options->answer they show it). Exit code. A command that
+ * asks a file what it would do with a request gets a worker that listens nowhere. */
 int vm_command(const struct vm_options *options);
 /* Flavour and version of the LuaJIT built in, for `version`. */
 const char *vm_version(void);

@@ -115,10 +115,10 @@ static const char *behind(const struct text *answer, const char *word)
     return answer->bytes >= bytes && memcmp(answer->at, word, bytes) == 0 ? answer->at + bytes : NULL;
 }
 
-/* Questions to the workers, by command: what is sent behind "ask", and shown by lua/moongate/cli_<command>.lua. */
+/* Commands whose Lua side (lua/moongate/cli_<command>.lua) knows what to ask the workers, and shows their answers. */
 static bool is_question(enum command command)
 {
-    return command == COMMAND_GENERATIONS;
+    return command == COMMAND_GENERATIONS || command == COMMAND_EXPLAIN;
 }
 
 static int show_answer(const struct options *options, const struct text *answer)
@@ -133,7 +133,7 @@ static int show_answer(const struct options *options, const struct text *answer)
         fprintf(stderr, "moongate: %s: the instance ended without an answer\n", options->vm.command);
         return EXIT_TIMEOUT;
     }
-    if (is_question(options->command) && !options->vm.json) {
+    if (is_question(options->command)) {
         struct vm_options vm = options->vm;
         vm.answer = answer->at;
         return vm_command(&vm);
@@ -142,17 +142,33 @@ static int show_answer(const struct options *options, const struct text *answer)
     return EXIT_OK;
 }
 
-/* Sends the command and takes the answer, whole. False: said why not. */
-static bool converse(const struct options *options, int fd, struct text *answer)
+/* The line to send. An exit code when there is none, everything said. */
+static int compose(const struct options *options, char line[CONTROL_LINE_BYTES])
 {
-    char line[CONTROL_LINE_BYTES];
-    bool question = is_question(options->command);
-    int bytes = snprintf(line, sizeof line, "%s%s%s\n", question ? "ask " : "", options->vm.command, options->vm.json && !question ? " json" : "");
-    bool sent = send(fd, line, (size_t)bytes, MSG_NOSIGNAL) == bytes;
-    if (!sent || read_answer(fd, answer))
-        return true;
-    fprintf(stderr, "moongate: %s: no answer in time\n", options->vm.command);
-    return false;
+    static const char ask[] = "ask ";
+    uint32_t most = CONTROL_LINE_BYTES - sizeof ask - 1; /* with the newline */
+    if (!is_question(options->command)) {
+        snprintf(line, CONTROL_LINE_BYTES, "%s%s\n", options->vm.command, options->vm.json ? " json" : "");
+        return GO_ON;
+    }
+    strcpy(line, ask);
+    int code = vm_question(&options->vm, line + sizeof ask - 1, most);
+    strcat(line, "\n");
+    return code == EXIT_OK ? GO_ON : code;
+}
+
+/* Sends the line, takes the answer and shows it. Exit code. */
+static int converse(const struct options *options, int fd, const char *line)
+{
+    struct text answer = { 0 };
+    bool sent = send(fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line);
+    int code = EXIT_TIMEOUT;
+    if (sent && !read_answer(fd, &answer))
+        fprintf(stderr, "moongate: %s: no answer in time\n", options->vm.command);
+    else
+        code = show_answer(options, &answer);
+    text_fini(&answer);
+    return code;
 }
 
 /* A handle of the process at the other end, -1 where there is none. */
@@ -167,19 +183,20 @@ static int peer_handle(int fd)
 
 int client_run(const struct options *options)
 {
+    char line[CONTROL_LINE_BYTES];
     int fd;
-    struct text answer = { 0 };
-    int code = connect_instance(options, &fd);
+    int code = compose(options, line);
+    if (code == GO_ON)
+        code = connect_instance(options, &fd);
     if (code != GO_ON)
         return code;
     int master = options->command == COMMAND_STOP ? peer_handle(fd) : -1;
-    code = converse(options, fd, &answer) ? show_answer(options, &answer) : EXIT_TIMEOUT;
+    code = converse(options, fd, line);
     if (master >= 0) {
         struct pollfd gone = { master, POLLIN, 0 };
         poll(&gone, 1, code == EXIT_OK ? GONE_MS : 0); /* it has said goodbye: now it only has to exit */
         close(master);
     }
     close(fd);
-    text_fini(&answer);
     return code;
 }

@@ -1,4 +1,4 @@
-/* The other end of the control socket: `moongate stop`, `status`, `reload`, `generations`. */
+/* The other end of the control socket: `moongate stop`, `status`, `reload`, `generations`, `explain`. */
 #pragma once
 #include "proc/options.h"
 

@@ -576,11 +576,17 @@ int vm_worker(const struct vm_worker_boot *boot)
     return code;
 }
 
+int vm_question(const struct vm_options *options, char *ret_question, uint32_t bytes)
+{
+    snprintf(ret_question, bytes, "%s", options->command);
+    return 0;
+}
+
 int vm_command(const struct vm_options *options)
 {
     char config[CONFIG_BYTES];
     if (options->answer) {
-        printf("%s %s", options->command, options->answer);
+        printf("%s%s %s", options->command, options->json ? " json" : "", options->answer);
         return 0;
     }
     read_config(options->file, config);
