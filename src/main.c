@@ -8,10 +8,13 @@
 #include "proc/candidate.h"
 #include "proc/client.h"
 #include "proc/descriptors.h"
+#include "proc/inherit.h"
 #include "proc/master.h"
+#include "proc/notify.h"
 #include "proc/options.h"
 #include "proc/signals.h"
 #include "proc/title.h"
+#include "proc/upgrade.h"
 
 static int print_version(void)
 {
@@ -64,13 +67,21 @@ static int run_vm_command(const struct options *options)
     return code;
 }
 
+static int run_master(const struct options *options)
+{
+    struct inheritance inherited;
+    notify_init();
+    inherit_init(&inherited);
+    return master_run(options, &inherited);
+}
+
 static int run(const struct options *options)
 {
     switch (options->command) {
     case COMMAND_RUN:
     case COMMAND_SERVE:
     case COMMAND_PROXY:
-        return master_run(options);
+        return run_master(options);
     case COMMAND_CHECK:
     case COMMAND_ROUTES:
         return run_vm_command(options);
@@ -78,6 +89,7 @@ static int run(const struct options *options)
         return options->vm.file ? run_vm_command(options) : client_run(options);
     case COMMAND_STOP:
     case COMMAND_RELOAD:
+    case COMMAND_UPGRADE:
     case COMMAND_STATUS:
     case COMMAND_GENERATIONS:
         return client_run(options);
@@ -96,6 +108,7 @@ int main(int argc, char **argv)
     struct options options;
     descriptors_open_standard();
     argv = title_init(argc, argv);
+    upgrade_remember(argv);
     int code = options_parse(argc, argv, &options);
     return code < 0 ? run(&options) : code;
 }

@@ -5,7 +5,7 @@
 #include "base/must.h"
 #include "gate/gate.h"
 
-enum { LATE_MS = 1000 };
+enum { LATE_MS = 1000, PATIENT_MS = 5000 };
 
 /* ---- the lists of those with something to go on with ---- */
 
@@ -153,10 +153,11 @@ void client_settle(struct mg_worker *w, uint32_t conn)
     if (client->phase == CLIENT_LAST && client->linger && conn_queued(w->net, conn) > 0) {
         conn_deadline(w->net, conn, 0);
         client_update_drain(w, conn); /* the time of lingering begins when the last byte is out */
-    } else if (client->phase == CLIENT_LAST || (w->draining && client->phase == CLIENT_IDLE)) {
+    } else if (client->phase == CLIENT_LAST || (w->draining && !w->patient && client->phase == CLIENT_IDLE)) {
         close_gently(w, conn);
     } else if (client->phase == CLIENT_IDLE) {
-        conn_deadline(w->net, conn, (uint32_t)w->settings.idle_ms);
+        bool hurry = w->draining && w->settings.idle_ms > PATIENT_MS;
+        conn_deadline(w->net, conn, hurry ? PATIENT_MS : (uint32_t)w->settings.idle_ms);
     }
 }
 
@@ -407,7 +408,8 @@ void client_event(struct mg_worker *w, const struct net_event *event)
         client_lost(w, event->conn);
 }
 
-/* Draining begins: idle connections end now, the others with their next answer. */
+/* Draining begins: idle connections end now, or, where the drain is patient, after a while without a request; a client that sends one just
+ * then would otherwise find its connection reset. The others end with their next answer. */
 void client_drain_all(struct mg_worker *w)
 {
     uint32_t room = net_conn_room(w->net), left = w->client_count;

@@ -13,7 +13,7 @@ enum control_kind {
     CONTROL_ANSWER,    /* argument = ticket, text = a part of the answer */
     CONTROL_ANSWERED,  /* argument = ticket: that was all of it */
     /* master to worker; "+ fd": a descriptor comes along by SCM_RIGHTS */
-    CONTROL_DRAIN,     /* argument = ms allowed */
+    CONTROL_DRAIN,     /* argument = ms allowed; text "patient": idle connections may ask once more first */
     CONTROL_STOP,      /* now */
     CONTROL_LISTEN,    /* + fd: a listening socket, argument = its number; used when a COMMIT names it */
     CONTROL_PREPARE,   /* + fd: the sources; argument = generation to build */

@@ -141,7 +141,7 @@ struct mg_worker {
     int access_json, log_level;
     struct talk talk;
     uint32_t generation; /* that is served, or being started with */
-    bool draining, stopping, waited, ended, drained_told;
+    bool draining, patient, stopping, waited, ended, drained_told;
     int exit_code;
     struct side *side; /* proxy and file rooms and the requests they answer */
 };

@@ -185,12 +185,16 @@ static void stop_accepting(struct mg_worker *w)
 
 /* ---- from the master ---- */
 
-static void begin_drain(struct mg_worker *w, double ms)
+static void begin_drain(struct mg_worker *w, double ms, bool patient)
 {
     if (w->draining)
         return;
     stop_accepting(w);
-    net_timer_start(w->net, ms, USER_DRAIN, 0);
+    if (net_timer_start(w->net, ms, USER_DRAIN, 0) < 0) { /* all timers are in use: then it ends now rather than never */
+        talk_stop(w);
+        return;
+    }
+    w->patient = patient;
     client_drain_all(w);
     worker_announce(w, MG_CONTROL_DRAIN, ms, (struct slice){ 0 }, -1);
 }
@@ -202,6 +206,7 @@ void talk_stop(struct mg_worker *w)
     if (w->stopping)
         return;
     w->stopping = true;
+    w->patient = false;
     stop_accepting(w);
     for (uint32_t slot = 0; slot < w->request_top; slot++) {
         struct request *r = &w->requests[slot];
@@ -228,7 +233,7 @@ static void obey(struct mg_worker *w, const struct control_message *message, int
     int taken = -1;
     switch ((enum control_kind)message->kind) {
     case CONTROL_DRAIN:
-        begin_drain(w, message->argument);
+        begin_drain(w, message->argument, text.bytes == 7 && memcmp(text.at, "patient", 7) == 0);
         break;
     case CONTROL_STOP:
         talk_stop(w);
@@ -286,7 +291,7 @@ void talk_hear(struct mg_worker *w)
         }
         if (bytes == 0 || (bytes < 0 && errno != EAGAIN && errno != EINTR)) { /* the master is dead: finish what runs */
             net_unwatch(w->net, USER_CONTROL);
-            begin_drain(w, ORPHAN_MS);
+            begin_drain(w, ORPHAN_MS, false);
         }
         return;
     }

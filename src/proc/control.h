@@ -21,7 +21,7 @@ enum client_state {
 };
 
 /* What a client that waits is waiting for. */
-enum client_wait { WAIT_STOP, WAIT_RELOAD, WAIT_ASK };
+enum client_wait { WAIT_STOP, WAIT_RELOAD, WAIT_ASK, WAIT_UPGRADE };
 
 struct client {
     enum client_state state;

@@ -15,6 +15,7 @@
 #include "proc/plan.h"
 #include "proc/reload.h"
 #include "proc/shm.h"
+#include "proc/upgrade.h"
 #include "proc/watch.h"
 
 /* Those that leave take a place, too: a slot may be taken again while the process before still finishes its requests. */
@@ -74,6 +75,7 @@ struct master {
     struct reload reload;
     struct asks asks;
     struct watch watch;
+    struct upgrade upgrade;
     struct worker *workers; /* [WORKERS_MAX] */
     struct pollfd *polls;
     uint32_t worker_count; /* entries of `workers` that are or were in use */
@@ -86,11 +88,14 @@ struct master {
     int exit_code;
     int64_t now_ms, started_ms, stopping_ms, generation_ms;
     int64_t bind_due_ms, bind_until_ms;
+    int64_t alive_due_ms; /* of the sign of life for a service manager; INT64_MAX: nobody wants one */
     uint32_t drained, cut; /* workers, while stopping */
     uint64_t descriptors;
 };
 
 /* ---- master.c ---- */
+/* Begins to stop; asked again, hurries. */
+void master_stop(struct master *master, const char *why);
 /* How many workers a plan asks for, the command line considered. */
 uint32_t master_slots(const struct master *master, const struct plan *plan);
 /* Whether so many workers and addresses fit the limit of open files; false: ret_problem (≥ LISTEN_PROBLEM_BYTES) says what is needed. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "proc/holder.h"
+#include "proc/inherit.h"
 
 static void set(int fd, int level, int option, int value)
 {
@@ -97,11 +98,43 @@ static int open_first(const struct listeners *current, const struct listeners *n
     return fd;
 }
 
+/* The port that a socket really has. 0 or -errno. */
+static int read_port(int fd, struct address *address)
+{
+    socklen_t bytes = sizeof address->local;
+    if (getsockname(fd, &address->any, &bytes) < 0)
+        return -errno;
+    address->bytes = bytes;
+    return 0;
+}
+
+/* Sockets of this address that were handed to us are its first. They listen already. */
+static int adopt(struct listener *listener)
+{
+    bool ours = false;
+    struct stat made;
+    for (int fd; listener->opened < LISTEN_SLOTS_MAX && (fd = inherit_take(&listener->address, &ours)) >= 0; listener->opened++) {
+        listener->fds[listener->opened] = fd;
+        set(fd, SOL_SOCKET, SO_REUSEPORT, 1); /* so that those of further slots find their place beside it */
+    }
+    listener->listening = listener->opened;
+    if (listener->opened && listener->address.kind != ADDRESS_UNIX)
+        return read_port(listener->fds[0], &listener->address);
+    if (listener->opened && ours && lstat(listener->address.local.sun_path, &made) == 0)
+        listener->file = made.st_ino;
+    return 0;
+}
+
 static int open_tcp_slots(const struct listeners *current, const struct listeners *next, struct listener *listener, uint32_t slots)
 {
-    for (; listener->opened < slots; listener->opened++) {
+    bool adopted = listener->opened > 0 && listener->slots == 0;
+    for (; listener->opened < slots && !listener->shared; listener->opened++) {
         bool first = listener->opened == 0;
         int fd = first ? open_first(current, next, &listener->address) : open_tcp(&listener->address, true);
+        if (fd == -EADDRINUSE && adopted) { /* the socket is another user's: the slots share it */
+            listener->shared = true;
+            return 0;
+        }
         if (fd < 0)
             return fd;
         listener->fds[listener->opened] = fd;
@@ -156,8 +189,12 @@ static int open_unix(const struct address *address, char *ret_holder, uint64_t *
 static int open_listener(const struct listeners *current, const struct listeners *next, struct listener *listener, uint32_t slots,
                          char *ret_holder)
 {
+    int failed = listener->opened ? 0 : adopt(listener);
+    if (failed)
+        return failed;
     if (listener->address.kind != ADDRESS_UNIX)
         return open_tcp_slots(current, next, listener, slots);
+    listener->shared = true;
     if (listener->opened)
         return 0;
     int fd = open_unix(&listener->address, ret_holder, &listener->file);
@@ -331,7 +368,7 @@ uint32_t listeners_of(const struct listeners *listeners, uint32_t slot, uint32_t
     for (uint32_t i = 0; i < listeners->count; i++) {
         const struct listener *listener = listeners->list[i];
         uint32_t slots = in_use ? listener->slots : listener->opened;
-        for (uint32_t at = listener->address.kind == ADDRESS_UNIX ? 0 : slot; at < slots; at += workers) {
+        for (uint32_t at = listener->shared && slots ? slot % slots : slot; at < slots; at += workers) {
             if (count < LISTEN_OF_WORKER_MAX)
                 ret_sockets[count] = (struct listen_socket){ listener->number + at, listener->fds[at] };
             count++;

@@ -21,6 +21,7 @@ struct listener {
     uint32_t slots;         /* with a socket that is in use */
     uint32_t opened;        /* the same and those of a change not made yet */
     uint32_t listening;     /* of those opened; a slot's socket listens only when somebody is about to accept on it */
+    bool shared;            /* there are fewer sockets than slots: a unix socket, or one that was handed to us */
     int fds[LISTEN_SLOTS_MAX];
 };
 

@@ -14,11 +14,12 @@
 #include "proc/descriptors.h"
 #include "proc/instance.h"
 #include "proc/limits.h"
+#include "proc/notify.h"
 #include "proc/signals.h"
 #include "proc/title.h"
 
 /* What is polled, in this order. */
-enum { POLL_SIGNALS, POLL_WATCH, POLL_CANDIDATE, POLL_CONTROL = POLL_CANDIDATE + CANDIDATE_POLLS, POLL_WORKERS = POLL_CONTROL + CONTROL_POLLS };
+enum { POLL_SIGNALS, POLL_WATCH, POLL_UPGRADE, POLL_CANDIDATE = POLL_UPGRADE + UPGRADE_POLLS, POLL_CONTROL = POLL_CANDIDATE + CANDIDATE_POLLS, POLL_WORKERS = POLL_CONTROL + CONTROL_POLLS };
 enum { GO_ON = -1, TURN_MS_MAX = 60000 };
 enum { DESCRIPTORS_OF_MASTER = 24 }; /* standard ones, signals, name, control, logs, sources, watch, candidate */
 
@@ -61,10 +62,12 @@ static int take_name(struct master *master)
     if (!names_folder(folder, problem))
         return refuse(EXIT_SYSTEM, problem);
     choose_name(master, name);
-    int failed = claim_take(&master->claim, folder, name, problem);
+    const struct inheritance *before = &master->upgrade.before;
+    int failed = before->lock >= 0 ? claim_adopt(&master->claim, folder, name, before->lock, before->control, problem)
+                                   : claim_take(&master->claim, folder, name, problem);
     if (failed)
         return refuse(failed == -EEXIST ? EXIT_INSTANCE : EXIT_SYSTEM, problem);
-    control_init(&master->control, master->claim.listener);
+    control_init(&master->control, before->lock >= 0 ? -1 : master->claim.listener);
     title_set("moongate: master %s", name);
     return GO_ON;
 }
@@ -123,6 +126,14 @@ static void say_backlog(struct master *master)
         fclose(file);
 }
 
+/* Sockets that were handed to us and are on none of our addresses. */
+static void say_unused(struct master *master)
+{
+    char addresses[512];
+    if (inherit_drop(addresses, sizeof addresses) > 0)
+        logs_say(&master->logs, LOG_LEVEL_WARN, "listen: %s: handed to us, but the config does not listen there: closed", addresses);
+}
+
 /* One attempt to open the listening sockets; then the workers start, or the attempt is repeated, or all is over. */
 static void master_bind(struct master *master)
 {
@@ -133,6 +144,8 @@ static void master_bind(struct master *master)
         listeners_abandon(&master->listeners, &opened);
     if (!failed) {
         listeners_commit(&master->listeners, &opened);
+        upgrade_speak_up(master);
+        say_unused(master);
         say_backlog(master);
         master->bind_due_ms = INT64_MAX;
         master->state = MASTER_STARTING;
@@ -153,7 +166,7 @@ static void master_bind(struct master *master)
 /* The ready line: every address, with the port it really has. */
 static void announce(struct master *master)
 {
-    char url[ADDRESS_TEXT_BYTES];
+    char url[ADDRESS_TEXT_BYTES], status[128];
     struct text line = { 0 };
     text_put(&line, "moongate: %s serves", master->claim.name);
     for (uint32_t i = 0; i < master->listeners.count; i++) {
@@ -164,10 +177,12 @@ static void announce(struct master *master)
     fwrite(line.at, 1, line.bytes, stderr);
     fflush(stderr);
     text_fini(&line);
+    snprintf(status, sizeof status, "serving, %u worker%s", master->slots, master->slots == 1 ? "" : "s");
+    notify_ready(status);
+    reload_watch(master);
 }
 
-/* Begins to stop; asked again, hurries. */
-static void master_stop(struct master *master, const char *why)
+void master_stop(struct master *master, const char *why)
 {
     if (master->state == MASTER_BINDING) {
         master->state = MASTER_ENDED;
@@ -176,6 +191,9 @@ static void master_stop(struct master *master, const char *why)
     bool again = master->state == MASTER_STOPPING;
     if (!again) {
         reload_stop(master);
+        upgrade_stop(master);
+        if (master->upgrade.state == UPGRADE_NONE)
+            notify_stopping();
         master->state = MASTER_STOPPING;
         master->stopping_ms = master->now_ms;
         logs_say(&master->logs, LOG_LEVEL_INFO, "%s: %s: finishing requests, at most %s", master->claim.name, why,
@@ -207,7 +225,7 @@ static void master_signals(struct master *master)
         else if (number == SIGHUP)
             reload_ask(master, RELOAD_BY_SIGNAL);
         else if (number == SIGUSR2)
-            logs_say(&master->logs, LOG_LEVEL_WARN, "SIGUSR2: nothing to do in this version");
+            upgrade_ask(master, NULL);
     }
 }
 
@@ -223,8 +241,8 @@ static void command_stop(struct master *master, struct client *client)
 
 static void command_reload(struct master *master, struct client *client)
 {
-    if (master->state == MASTER_STOPPING) {
-        text_put(&client->answer, "error: reload: the instance is stopping\n");
+    if (master->state == MASTER_STOPPING || master->upgrade.state == UPGRADE_STARTING) {
+        text_put(&client->answer, "error: reload: %s\n", master->state == MASTER_STOPPING ? "the instance is stopping" : "an upgrade is under way");
         control_finish(client, master->now_ms);
         return;
     }
@@ -243,6 +261,10 @@ static void master_command(struct master *master, struct client *client)
     }
     if (strcmp(line, "reload") == 0) {
         command_reload(master, client);
+        return;
+    }
+    if (strcmp(line, "upgrade") == 0) {
+        upgrade_ask(master, client);
         return;
     }
     if (strncmp(line, "ask ", 4) == 0) {
@@ -284,6 +306,7 @@ static int turn_ms(const struct master *master)
 {
     int64_t due = sooner(supervise_due(master), control_due(&master->control));
     due = sooner(due, sooner(reload_due(master), sooner(ask_due(&master->asks), watch_due(&master->watch))));
+    due = sooner(due, sooner(upgrade_due(master), master->alive_due_ms));
     if (master->state == MASTER_BINDING)
         due = sooner(due, master->bind_due_ms);
     int64_t left = due - clock_ms();
@@ -295,6 +318,7 @@ static void master_poll(struct master *master)
     struct pollfd *polls = master->polls;
     polls[POLL_SIGNALS] = (struct pollfd){ master->signals, POLLIN, 0 };
     polls[POLL_WATCH] = (struct pollfd){ watch_descriptor(&master->watch), POLLIN, 0 };
+    upgrade_polls(&master->upgrade, polls + POLL_UPGRADE);
     candidate_polls(&master->reload.candidate, polls + POLL_CANDIDATE);
     control_polls(&master->control, polls + POLL_CONTROL);
     for (uint32_t i = 0; i < master->worker_count; i++)
@@ -319,11 +343,20 @@ static void master_advance(struct master *master)
         master_bind(master);
     if (master->state == MASTER_STARTING && supervise_all_serve(master)) {
         master->state = MASTER_SERVING;
-        announce(master);
-        reload_watch(master);
+        if (upgrade_serves(master))
+            announce(master);
     }
     if (master->state == MASTER_STOPPING && supervise_none_left(master))
         master->state = MASTER_ENDED;
+}
+
+/* The sign of life that a service manager wants, as long as we turn. */
+static void master_alive(struct master *master)
+{
+    if (master->alive_due_ms > master->now_ms)
+        return;
+    notify_alive();
+    master->alive_due_ms = master->now_ms + notify_alive_ms();
 }
 
 static void master_turn(struct master *master)
@@ -343,6 +376,9 @@ static void master_turn(struct master *master)
     master_advance(master);
     reload_turn(master, master->polls + POLL_CANDIDATE);
     ask_turn(master);
+    if (upgrade_turn(master, master->polls + POLL_UPGRADE))
+        announce(master);
+    master_alive(master);
 }
 
 /* The last words, in the order that others rely on: ports and name are free before "stopped" is said. */
@@ -350,6 +386,7 @@ static void master_fini(struct master *master)
 {
     bool stopped = master->state == MASTER_ENDED && master->stopping_ms && master->exit_code == EXIT_OK;
     reload_fini(master);
+    upgrade_end(master);
     listeners_close(&master->listeners);
     claim_release(&master->claim);
     answer_stop(master);
@@ -370,20 +407,22 @@ static void master_fini(struct master *master)
         close(master->signals);
 }
 
-int master_run(const struct options *options)
+int master_run(const struct options *options, const struct inheritance *inherited)
 {
     struct master master = {
         .options = options,
         .signals = -1,
         .sources = -1,
-        .generation = 1,
+        .generation = inherited->generation + 1,
+        .alive_due_ms = notify_alive_ms() ? 0 : INT64_MAX,
         .started_ms = clock_ms(),
         .now_ms = clock_ms(),
         .logs = { .access = -1, .error = -1 },
         .claim = { .lock = -1, .listener = -1 },
     };
-    reload_init(&master.reload);
+    reload_init(&master.reload, master.generation);
     master.reload.began_files = clock_files() + FIRST_LOAD_AGE; /* what was saved just before is what is loaded */
+    upgrade_init(&master.upgrade, inherited);
     watch_init(&master.watch);
     int code = master_prepare(&master);
     if (code == GO_ON) {

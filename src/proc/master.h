@@ -1,6 +1,7 @@
 /* The master: runs an instance from its config to its end. Executes no user code, sees no request, waits for nobody without a limit. */
 #pragma once
+#include "proc/inherit.h"
 #include "proc/options.h"
 
-/* Serves what the command line says (run, serve, proxy) in the foreground. Exit code; everything said. */
-int master_run(const struct options *options);
+/* Serves what the command line says (run, serve, proxy) in the foreground, with what it was handed. Exit code; everything said. */
+int master_run(const struct options *options, const struct inheritance *inherited);

@@ -89,6 +89,11 @@ static bool socket_path(const char *folder, const char *name, char ret_path[108]
 }
 
 /* The lock of a name, written with our pid; it goes with the process, however that ends. -EWOULDBLOCK: somebody else has it. */
+static bool lock_sign(int fd)
+{
+    return lseek(fd, 0, SEEK_SET) == 0 && ftruncate(fd, 0) == 0 && dprintf(fd, "%ld\n", (long)getpid()) > 0;
+}
+
 static int lock_take(const char *path)
 {
     for (int attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
@@ -103,7 +108,7 @@ static int lock_take(const char *path)
         }
         /* The last owner may have removed the file between our open and our lock: then we hold a lock that nobody sees. */
         if (fstat(fd, &ours) == 0 && stat(path, &named) == 0 && ours.st_ino == named.st_ino) {
-            if (ftruncate(fd, 0) < 0 || dprintf(fd, "%ld\n", (long)getpid()) < 0) {
+            if (!lock_sign(fd)) {
                 close(fd);
                 return -EIO;
             }
@@ -144,16 +149,24 @@ static long lock_owner(const char *path)
     return pid;
 }
 
-int claim_take(struct claim *ret_claim, const char *folder, const char *name, char ret_problem[NAMES_PROBLEM_BYTES])
+/* A claim without anything taken yet. 0 or -errno. */
+static int claim_init(struct claim *claim, const char *folder, const char *name, char *ret_problem)
 {
-    struct claim *claim = ret_claim;
     *claim = (struct claim){ .lock = -1, .listener = -1 };
     snprintf(claim->name, sizeof claim->name, "%s", name);
     snprintf(claim->lock_path, sizeof claim->lock_path, "%s/%s.lock", folder, name);
-    if (!socket_path(folder, name, claim->socket_path)) {
-        snprintf(ret_problem, NAMES_PROBLEM_BYTES, "%s/%.64s.sock: longer than the 107 bytes of a unix socket's path", folder, name);
-        return -ENAMETOOLONG;
-    }
+    if (socket_path(folder, name, claim->socket_path))
+        return 0;
+    snprintf(ret_problem, NAMES_PROBLEM_BYTES, "%s/%.64s.sock: longer than the 107 bytes of a unix socket's path", folder, name);
+    return -ENAMETOOLONG;
+}
+
+int claim_take(struct claim *ret_claim, const char *folder, const char *name, char ret_problem[NAMES_PROBLEM_BYTES])
+{
+    struct claim *claim = ret_claim;
+    int failed = claim_init(claim, folder, name, ret_problem);
+    if (failed)
+        return failed;
     claim->lock = lock_take(claim->lock_path);
     if (claim->lock == -EWOULDBLOCK) {
         claim->lock = -1;
@@ -162,7 +175,7 @@ int claim_take(struct claim *ret_claim, const char *folder, const char *name, ch
                  lock_owner(claim->lock_path));
         return -EEXIST;
     }
-    int failed = claim->lock < 0 ? claim->lock : 0;
+    failed = claim->lock < 0 ? claim->lock : 0;
     if (!failed) {
         claim->listener = listener_open(claim->socket_path);
         failed = claim->listener < 0 ? claim->listener : 0;
@@ -172,6 +185,32 @@ int claim_take(struct claim *ret_claim, const char *folder, const char *name, ch
         claim_release(claim);
     }
     return failed;
+}
+
+int claim_adopt(struct claim *ret_claim, const char *folder, const char *name, int lock, int listener, char ret_problem[NAMES_PROBLEM_BYTES])
+{
+    int failed = claim_init(ret_claim, folder, name, ret_problem);
+    if (failed)
+        return failed;
+    ret_claim->lock = lock;
+    ret_claim->listener = listener;
+    return 0;
+}
+
+/* Whoever connects is told the process that has listened last (SO_PEERCRED, unix(7)). */
+void claim_sign(const struct claim *claim)
+{
+    lock_sign(claim->lock);
+    listen(claim->listener, CONTROL_BACKLOG);
+}
+
+void claim_let_go(struct claim *claim)
+{
+    if (claim->listener >= 0)
+        close(claim->listener);
+    if (claim->lock >= 0)
+        close(claim->lock);
+    claim->lock = claim->listener = -1;
 }
 
 void claim_release(struct claim *claim)

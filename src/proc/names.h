@@ -21,7 +21,13 @@ struct claim {
 };
 /* Takes the name; what a dead instance left is removed. 0; -EEXIST: an instance of that name runs; or another -errno. */
 int claim_take(struct claim *ret_claim, const char *folder, const char *name, char ret_problem[NAMES_PROBLEM_BYTES]);
+/* Takes over a name with the lock and the listening socket of its owner, who lets them go; claim_sign() makes it ours for everybody to
+ * see. 0 or -errno. */
+int claim_adopt(struct claim *ret_claim, const char *folder, const char *name, int lock, int listener, char ret_problem[NAMES_PROBLEM_BYTES]);
+void claim_sign(const struct claim *claim);
 void claim_release(struct claim *claim);
+/* Gives the name away: what stands in the runtime folder stays. */
+void claim_let_go(struct claim *claim);
 
 /* Connects to the instance of that name: a descriptor (does not block), or -errno; -ENOENT, -ECONNREFUSED: it does not run. */
 int instance_connect(const char *folder, const char *name);

@@ -12,6 +12,7 @@ COMMAND(ROUTES, "routes", "[FILE]", 0, 1, "show the compiled table of routes")
 COMMAND(EXPLAIN, "explain", "METHOD URL", 2, 2, "show which route a request takes and why, its filters, handler and limits")
 COMMAND(STOP, "stop", "", 0, 0, "let a running instance finish its requests and end")
 COMMAND(RELOAD, "reload", "", 0, 0, "put the changed config and scripts of a running instance in service, or show their problems")
+COMMAND(UPGRADE, "upgrade", "", 0, 0, "let the program that is now at its path take over from the running one")
 COMMAND(STATUS, "status", "", 0, 0, "show a running instance and its workers")
 COMMAND(GENERATIONS, "generations", "", 0, 0, "show which versions of the config are alive in a running instance, and what holds them")
 COMMAND(VERSION, "version", "", 0, 0, "show the version and what it was built with")
@@ -22,7 +23,7 @@ COMMAND(HELP, "help", "[COMMAND | exit-codes]", 0, 1, "show how a command is use
 OPTION(LISTEN, "listen", 0, "ADDR", FOR(RUN) | FOR(SERVE),
        "listen here instead of where the config says: HOST:PORT, [V6]:PORT, :PORT, unix:/path; may be repeated; port 0 picks a free one")
 OPTION(WORKERS, "workers", 'w', "N|auto", FOR(RUN) | FOR(SERVE) | FOR(PROXY), "processes that serve; auto: one per CPU that may be used")
-OPTION(NAME, "name", 0, "NAME", FOR(RUN) | FOR(SERVE) | FOR(PROXY) | FOR(EXPLAIN) | FOR(STOP) | FOR(RELOAD) | FOR(STATUS) | FOR(GENERATIONS),
+OPTION(NAME, "name", 0, "NAME", FOR(RUN) | FOR(SERVE) | FOR(PROXY) | FOR(EXPLAIN) | FOR(STOP) | FOR(RELOAD) | FOR(UPGRADE) | FOR(STATUS) | FOR(GENERATIONS),
        "of the instance; by default the config's file name to start, and the only instance running to ask")
 OPTION(WAIT, "wait-for-port", 0, "[=SECONDS]", FOR(RUN) | FOR(SERVE) | FOR(PROXY),
        "wait for an address in use to become free, 30 seconds unless said otherwise")

@@ -11,6 +11,7 @@
 #include "proc/clock.h"
 #include "proc/instance.h"
 #include "proc/limits.h"
+#include "proc/notify.h"
 
 enum { GO_ON = -1, RETRY_MS = 20 };
 
@@ -28,13 +29,17 @@ static const uint8_t moves[RELOAD_STATES] = {
 static void reload_become(struct master *master, enum reload_state state, int64_t in_ms)
 {
     must(moves[master->reload.state] & 1u << state);
+    if (state == RELOAD_LOADING)
+        notify_reloading();
+    else if (state == RELOAD_IDLE)
+        notify_ready("serving");
     master->reload.state = state;
     master->reload.due_ms = state == RELOAD_IDLE ? INT64_MAX : master->now_ms + in_ms;
 }
 
-void reload_init(struct reload *reload)
+void reload_init(struct reload *reload, uint32_t generation)
 {
-    *reload = (struct reload){ .due_ms = INT64_MAX, .sources = -1, .numbers_given = 1, .retry_ms = INT64_MAX };
+    *reload = (struct reload){ .due_ms = INT64_MAX, .sources = -1, .numbers_given = generation, .retry_ms = INT64_MAX };
     candidate_init(&reload->candidate);
 }
 

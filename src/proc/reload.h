@@ -43,7 +43,8 @@ struct reload {
     struct text problems;         /* as a user reads them */
 };
 
-void reload_init(struct reload *reload);
+/* `generation`: the one that is served from the beginning. */
+void reload_init(struct reload *reload, uint32_t generation);
 /* Asks for a reload: begins one, or marks that another follows. Its round, for client->ticket. */
 uint32_t reload_ask(struct master *master, enum reload_cause cause);
 /* How long whoever asks now may have to wait at most. */

@@ -457,7 +457,8 @@ static void worker_stop(struct master *master, struct worker *worker, bool now)
         worker_become(master, worker, WORKER_NONE, -1);
     } else if (runs && !now) {
         int64_t drain_ms = worker->state == WORKER_SERVING ? master->plan.drain_ms : 0; /* one that starts has no requests */
-        worker_tell(worker, CONTROL_DRAIN, (double)drain_ms, "", -1);
+        bool patient = master->upgrade.state == UPGRADE_GIVEN; /* clients need not come again: nobody refuses them meanwhile */
+        worker_tell(worker, CONTROL_DRAIN, (double)drain_ms, patient ? "patient" : "", -1);
         worker_become(master, worker, WORKER_DRAINING, drain_ms + proc_limits.grace_ms);
     } else if (runs || worker->state == WORKER_DRAINING) {
         worker_stop_now(master, worker);
