@@ -175,12 +175,19 @@ void talk_accept_on(struct mg_worker *w, struct slice text)
     talk->door_count = kept;
 }
 
+/* What waits in the sockets is still taken: another process may accept on them, too, and the kernel has woken only one of us for each
+ * connection. Whoever goes must not go with a wake-up that was another's. */
 static void stop_accepting(struct mg_worker *w)
 {
     w->draining = true;
-    for (uint32_t i = 0; i < w->talk.door_count; i++)
-        if (w->talk.doors[i].open)
-            net_listen_stop(w->net, w->talk.doors[i].number);
+    for (uint32_t i = 0; i < w->talk.door_count; i++) {
+        const struct door *door = &w->talk.doors[i];
+        if (door->open)
+            net_listen_end(w->net, door->number);
+        else
+            close(door->fd);
+    }
+    w->talk.door_count = 0;
 }
 
 /* ---- from the master ---- */

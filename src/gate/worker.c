@@ -315,7 +315,7 @@ static bool take_turn(struct mg_worker *w)
 /* All connections have ended while draining: Lua runs its stop hooks. */
 static void check_drained(struct mg_worker *w)
 {
-    if (w->draining && !w->drained_told && (w->client_count == 0 || w->waited)) {
+    if (w->draining && !w->drained_told && ((w->client_count == 0 && !net_is_ending(w->net)) || w->waited)) {
         w->drained_told = true;
         worker_announce(w, MG_CONTROL_STOP, 1, (struct slice){ 0 }, -1);
     }

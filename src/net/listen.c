@@ -152,6 +152,14 @@ void net_listen_end(struct net *net, uint32_t number)
     }
 }
 
+int net_is_ending(const struct net *net)
+{
+    for (uint32_t i = 0; i < net->listener_room; i++)
+        if (net->listeners[i].ending)
+            return 1;
+    return 0;
+}
+
 void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags)
 {
     struct listener *listener = &net->listeners[index];

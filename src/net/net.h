@@ -85,6 +85,7 @@ int net_listen(struct net *net, int fd, uint32_t number);
 void net_listen_stop(struct net *net, uint32_t number);
 /* The same for good: what waits in its queue is accepted, then the descriptor, which is the engine's from here on, is closed. */
 void net_listen_end(struct net *net, uint32_t number);
+int net_is_ending(const struct net *net); /* 1 while net_listen_end() has not come to its end on some socket */
 
 /* ---- connections, by number ---- */
 int conn_connect(struct net *net, const struct sockaddr *address, uint32_t address_bytes, uint32_t owner, uint32_t *ret_conn);

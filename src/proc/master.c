@@ -19,7 +19,14 @@
 #include "proc/title.h"
 
 /* What is polled, in this order. */
-enum { POLL_SIGNALS, POLL_WATCH, POLL_UPGRADE, POLL_CANDIDATE = POLL_UPGRADE + UPGRADE_POLLS, POLL_CONTROL = POLL_CANDIDATE + CANDIDATE_POLLS, POLL_WORKERS = POLL_CONTROL + CONTROL_POLLS };
+enum {
+    POLL_SIGNALS,
+    POLL_WATCH,
+    POLL_UPGRADE,
+    POLL_CANDIDATE = POLL_UPGRADE + UPGRADE_POLLS,
+    POLL_CONTROL = POLL_CANDIDATE + CANDIDATE_POLLS,
+    POLL_WORKERS = POLL_CONTROL + CONTROL_POLLS,
+};
 enum { GO_ON = -1, TURN_MS_MAX = 60000 };
 enum { DESCRIPTORS_OF_MASTER = 24 }; /* standard ones, signals, name, control, logs, sources, watch, candidate */
 

@@ -67,14 +67,6 @@ describe("logs", function()
         assert.matches("stopped", process.read_file(folder .. "/moved/error"))
     end)
 
-    it("say that SIGUSR2 does nothing yet", function()
-        local s = instance.start("")
-        s:signal(signal.SIGUSR2)
-        s:wait_log("warn SIGUSR2: nothing to do in this version\n")
-        assert.equal(200, s:get("/").status)
-        s:stop()
-    end)
-
     it("cannot stop the master when nobody reads them; what was lost is counted", function()
         local fcntl, unistd = require "posix.fcntl", require "posix.unistd"
         local path = server.folder() .. "/fifo"
@@ -82,7 +74,7 @@ describe("logs", function()
         local reader = assert(fcntl.open(path, fcntl.O_RDONLY + fcntl.O_NONBLOCK))
         local s = instance.start("error_log " .. path)
         for _ = 1, 1000 do -- a pipe holds 64 KiB
-            s:signal(signal.SIGUSR2)
+            s:signal(signal.SIGUSR1)
             assert.matches("serving", instance.control(s.name, "status\n"))
         end
         local text, more = "", nil
@@ -91,12 +83,12 @@ describe("logs", function()
             text = text .. (more or "")
         until not more
         assert.is_true(#text > 60000)
-        s:signal(signal.SIGUSR2)
+        s:signal(signal.SIGUSR1)
         local late = instance.wait_until(function()
             more = unistd.read(reader, 65536)
             return more
         end)
-        assert.matches("^%S+ warn log: %d+ lines dropped, nobody took them\n%S+ warn SIGUSR2", late)
+        assert.matches("^%S+ warn log: %d+ lines dropped, nobody took them\n%S+ info log files", late)
         unistd.close(reader)
         s:stop()
     end)

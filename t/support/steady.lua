@@ -44,7 +44,7 @@ function M.start(port, connections, path)
 end
 
 --- How many answers there were, what went wrong, how long answers took in µs, and how often each body came.
----@return { answers: integer, errors: integer, refused: integer, closed: integer, silent: integer, odd: integer, p50: number, p99: number, most: number, bodies: table<string, integer> }
+---@return table counts answers, errors, refused, closed, silent, odd, p50, p99, most, bodies (by text)
 function Steady:finish()
     unistd.close(self.input)
     if not self.process:wait(10) then self.process:kill() end

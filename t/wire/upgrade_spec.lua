@@ -114,6 +114,14 @@ describe("an upgrade", function()
         assert.matches("^generation 4 in 2 workers", out)
     end)
 
+    it("leaves no connection in a socket that nobody looks at", function()
+        local s = start()
+        for _ = 1, 12 do
+            assert.equal(0, (upgrade(s)))
+            for _ = 1, 4 do assert.equal("hello", s:get("/").body) end
+        end
+    end)
+
     it("keeps unix sockets and free ports where they are", function()
         local folder = server.folder()
         local s = start(("return { app = app, listen = { '127.0.0.1:0', 'unix:%s/sock' } }"):format(folder), { listen = {} })
