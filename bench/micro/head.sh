@@ -6,7 +6,7 @@ program=$(mktemp)
 trap 'rm -f "$program" "$program.out"' EXIT
 "${1:-cc}" -O2 -gdwarf-4 -std=gnu11 -D_GNU_SOURCE -Isrc -o "$program" bench/micro/head.c src/http/head*.c src/http/url.c src/base/must.c
 printf '%-12s %5s %8s %8s %8s\n' shape depth scalar sse2 avx2
-for shape in minimal wrk techempower browser; do
+for shape in minimal short wrk techempower browser; do
     for depth in 1 16; do
         printf '%-12s %5s' "$shape" "$depth"
         for implementation in 1 2 3; do

@@ -11,8 +11,8 @@ struct http_head_limits {
 };
 
 /* The received bytes that heads are parsed from, one after the other. 64 bytes past the end must be readable (their
- * content does not matter). No masks are kept: a search that begins anew at each line takes as long as bitmaps of the
- * whole buffer that pipelined requests share, and a tenth to a sixth fewer instructions (bench/micro/head.c). */
+ * content does not matter). The bitmaps of a head end with it: handing the rest of the last one on to the next head of
+ * a pipeline takes more instructions than to make it anew (bench/results/head.txt). */
 struct http_scan {
     const char *base;
     uint32_t bytes; /* valid bytes from base; at most HTTP_HEAD_BYTES_MAX of them belong to one head */

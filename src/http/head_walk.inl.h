@@ -43,30 +43,26 @@ HEAD_INLINE void lines_seek(struct lines *lines, size_t at)
     lines->mask = 0;
 }
 
-/* Goes on to the next block that has a suspect at or behind `at`; 0 when there is none before `last`. */
-HEAD_CODE HEAD_INLINE int lines_refill(struct lines *lines, size_t at)
+/* Goes on to the next block that has a suspect; 0 when there is none before `last`. Where a block
+ * ends between a CR and its LF, that LF is left as a suspect before the line behind it. */
+HEAD_CODE HEAD_INLINE int lines_refill(struct lines *lines)
 {
-    lines->block += BLOCK_BYTES;
-    if (UNLIKELY(lines->block >= lines->last))
-        return 0;
-    lines->mask = block_suspects(lines->text + lines->block);
-    if (UNLIKELY(at > lines->block)) /* the line before ended with the block before, but for its LF */
-        lines->mask &= ~(uint64_t)0 << BLOCK_STEP;
-    while (UNLIKELY(lines->mask == 0)) {
+    do {
         lines->block += BLOCK_BYTES;
-        if (lines->block >= lines->last)
+        if (UNLIKELY(lines->block >= lines->last))
             return 0;
         lines->mask = block_suspects(lines->text + lines->block);
-    }
+    } while (UNLIKELY(lines->mask == 0));
     if (lines->block + BLOCK_BYTES > lines->last)
         lines->mask = block_below(lines->mask, lines->last - lines->block);
     return lines->mask != 0;
 }
 
-/* The first suspect of the line at `at`; 0 when there is none up to lines->last. */
-HEAD_CODE HEAD_INLINE int lines_next(struct lines *lines, size_t at, size_t *ret_end)
+/* The next suspect; 0 when there is none before lines->last. */
+HEAD_CODE HEAD_INLINE int lines_next(struct lines *lines, size_t *ret_end)
 {
-    if (UNLIKELY(lines->mask == 0) && UNLIKELY(!lines_refill(lines, at)))
+    *ret_end = SIZE_MAX;
+    if (UNLIKELY(lines->mask == 0) && UNLIKELY(!lines_refill(lines)))
         return 0;
     *ret_end = lines->block + (size_t)__builtin_ctzll(lines->mask) / BLOCK_STEP;
     lines->mask &= lines->mask - 1;
@@ -103,7 +99,7 @@ HEAD_COLD HEAD_CODE static int odd_end(struct head_walk *walk, size_t at, size_t
     size_t end;
     int found;
     do
-        found = lines_next(&lines, from, &end);
+        found = lines_next(&lines, &end);
     while (found && !is_control(walk, text[end]));
     if (!found) /* the last byte was not looked at yet */
         end = from < count && is_control(walk, text[count - 1]) ? count - 1 : count;
@@ -192,7 +188,10 @@ HEAD_CODE HEAD_INLINE int walk_fields(struct head_walk *walk, struct lines lines
     struct http_field_line *line = head->fields + count;
     for (;; line++, count++) {
         size_t end;
-        if (UNLIKELY(!lines_next(&lines, at, &end) || !is_pair(text + end, '\r', '\n'))) {
+        int plain = lines_next(&lines, &end) && is_pair(text + end, '\r', '\n');
+        if (UNLIKELY(!plain) && end < at) /* an LF that belongs to the line before */
+            plain = lines_next(&lines, &end) && is_pair(text + end, '\r', '\n');
+        if (UNLIKELY(!plain)) {
             head->field_count = (uint8_t)count;
             int found = odd_end(walk, at, at + scanned);
             if (found <= 0)
@@ -303,7 +302,7 @@ HEAD_CODE HEAD_INLINE int walk_first_line(struct head_walk *walk, struct lines *
     const char *text = walk->text;
     size_t end;
     lines_seek(lines, from);
-    if (UNLIKELY(!lines_next(lines, from, &end) || end - at > walk->limits->line_bytes ||
+    if (UNLIKELY(!lines_next(lines, &end) || end - at > walk->limits->line_bytes ||
                  !is_pair(text + end, '\r', '\n'))) {
         int found = odd_end(walk, at, from);
         if (found <= 0)

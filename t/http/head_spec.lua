@@ -370,6 +370,92 @@ describe("a byte anywhere", function()
     end)
 end)
 
+describe("a line", function()
+    local function fields_of(value)
+        local text = "GET / HTTP/1.1\r\nHost: a\r\nX-Long: " .. value .. "\r\nAccept: b\r\n\r\n"
+        local ret, reason, head, base = parse(text)
+        assert.equal(#text, ret, reason)
+        assert.equal(3, head.field_count)
+        assert.equal(value, span(base, head.fields[1].value))
+        assert.equal("b", span(base, head.fields[2].value))
+    end
+
+    it("may end at any byte of a block", function()
+        each_implementation(function()
+            for bytes = 1, 200 do fields_of(("v"):rep(bytes)) end
+        end)
+    end)
+
+    it("may hold what is no ASCII, and HTAB, at any byte of a block", function()
+        each_implementation(function()
+            for before = 0, 140 do
+                for _, odd in ipairs { "\195\169", "\t", "\255", "\t\t\t\128" } do
+                    fields_of("v" .. ("v"):rep(before) .. odd .. ("w"):rep(before % 70) .. odd .. "w")
+                end
+            end
+        end)
+    end)
+
+    it("is refused for a control at any byte of a block, also behind what is no ASCII", function()
+        each_implementation(function()
+            for before = 0, 140 do
+                for _, odd in ipairs { "\0", "\1", "\r", "\n", "\127", "\195\169\0", "\t\1", "\r\r\n" } do
+                    local text = "GET / HTTP/1.1\r\nHost: a\r\nX: " .. ("v"):rep(before) .. odd .. "w\r\n\r\n"
+                    assert.equal(-400, (parse(text)), before .. " " .. odd)
+                end
+            end
+        end)
+    end)
+end)
+
+describe("a short request", function()
+    it("is the same at every length, whole at the end of the bytes, and with more behind it", function()
+        for bytes = 0, 60 do
+            for _, shape in ipairs { "GET /%s HTTP/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a%s:80\r\n\r\n",
+                "GET / HTTP/1.1\r\nAccept: %sb\r\nHost: a\r\n\r\n", "GET /%s/.x HTTP/1.1\r\nhost: a\r\n\r\n" } do
+                local text, first = shape:format(("x"):rep(bytes))
+                each_implementation(function()
+                    for _, behind in ipairs { "", text } do
+                        local ret, reason, head, base = parse(text .. behind)
+                        assert.equal(#text, ret, reason)
+                        local is = picture(ret, head, base)
+                        first = first or is
+                        assert.same(first, is)
+                    end
+                end)
+            end
+        end
+    end)
+
+    it("is not taken for whole when its last lines are missing", function()
+        each_implementation(function()
+            for _, text in ipairs { "GET /some/path HTTP/1.1\r\n", "GET / HTTP/1.1\r\nHost: a\r\n", "GET / HTTP/1.1\r\nHost: a\r\nAccept: b\r\n" } do
+                for _, behind in ipairs { "\r\n", "Host: a\r\n\r\n", ("x"):rep(64) } do -- not received yet: what the buffer happens to hold
+                    local bytes = ffi.new("char[?]", #text + #behind + PAD, text .. behind)
+                    local head, progress = ffi.new("struct http_head"), ffi.new("struct http_head_progress")
+                    local scan, reason = ffi.new("struct http_scan"), ffi.new("const char *[1]")
+                    lib.http_scan_begin(scan, bytes, #text)
+                    assert.equal(0, lib.http_request_parse(scan, 0, limits, progress, head, reason))
+                end
+            end
+        end)
+    end)
+
+    it("has nothing but a colon behind a name, and nothing but white space or the value behind that", function()
+        c.header("http/url.h")
+        each_implementation(function()
+            for byte = 0, 255 do
+                local ch = string.char(byte)
+                local colon = parse("GET / HTTP/1.1\r\nHost" .. ch .. " a\r\n\r\n")
+                assert.equal(ch == ":", colon > 0, "byte " .. byte)
+                local space = parse("GET / HTTP/1.1\r\nHost:" .. ch .. "a\r\n\r\n")
+                local blank = ch == " " or ch == "\t"
+                assert.equal(blank or lib.http_authority_check(ch .. "a", 2) == 0, space > 0, "byte " .. byte)
+            end
+        end)
+    end)
+end)
+
 describe("the corpus of the fuzz harness", function()
     local lfs = require "lfs"
     it("is parsed alike by every implementation, whole and cut in two", function()
