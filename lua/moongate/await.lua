@@ -260,9 +260,10 @@ function M.cancel_all(generation, all)
 end
 
 --- Lets everything else run, and goes on in a later turn.
-function M.breathe()
+---@param ms? number no earlier than after so long
+function M.breathe(ms)
     local token = M.token()
-    if C.mg_timer(abi.worker, 0, token) < 0 then return end
+    if C.mg_timer(abi.worker, ms or 0, token) < 0 then return end
     M.wait()
 end
 

@@ -156,10 +156,15 @@ local function retire(generation)
     C.mg_routes_retire(abi.worker, generation.routes)
 end
 
---- The worker ends: the stop hooks of every generation that has not run them, the oldest first. In a task.
+local LOOK_AGAIN_MS = 2
+
+--- The worker ends: the stop hooks of every generation that has not run them, the oldest first, and those that run are waited for. In a task.
 function M.stop_all()
     if candidate then await.cancel_all(candidate, true) end
-    for _, generation in ipairs(programs.list()) do run_stop(generation) end
+    for _, generation in ipairs(programs.list()) do
+        while generation.state == "stopping" do await.breathe(LOOK_AGAIN_MS) end
+        run_stop(generation)
+    end
 end
 
 --- ---- taking into service ----
@@ -325,10 +330,10 @@ function M.serving()
     return serving
 end
 
---- The app whose code a request runs.
+--- The app whose code a request runs. That of one which is over already is the serving one: only its log line needs it.
 ---@param slot integer
 function M.app_of(slot)
-    return programs.alive[C.mg_request(abi.worker, slot).program].app
+    return (programs.alive[C.mg_request(abi.worker, slot).program] or serving).app
 end
 
 --- Called once.

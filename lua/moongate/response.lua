@@ -53,7 +53,8 @@ M.log = log
 --- ` (site.lua:14)`: where the route of a request was written; "" for those that nobody wrote.
 local function place_of(req)
     local p = req._p
-    local where = alive[p.program].places[p.match.route]
+    local living = alive[p.program] -- nil: the request was over before it failed
+    local where = living and living.places[p.match.route]
     return where and (" (%s)"):format(where) or ""
 end
 

@@ -5,7 +5,8 @@
 --- Failures: a function that *returns* `nil, message` has failed, and all/any/race/timeout return that. One
 --- that *raises* has an error in it: that is raised again in whoever waits for it, after its traceback was
 --- logged. Whoever is cancelled while it waits cancels the tasks it waits for in all, any, race and timeout; a
---- task made by spawn, after and every lives on its own.
+--- task made by spawn, after and every lives on its own, until a reload puts another generation in the place of
+--- the one whose code it runs: then it is cancelled, unless the request that began it is still being answered.
 local abi = require "moongate.abi"
 local await = require "moongate.await"
 local caller = require "moongate.caller"

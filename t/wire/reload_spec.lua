@@ -305,6 +305,28 @@ mg.every("1ms", function() end)
         r.server:stop()
     end)
 
+    it("waits for stop hooks that run when the gateway stops", function()
+        r = reloads.start("app:on_stop(function() note 'stops' flag 'go' note 'stopped' end)\napp:get('/say', function() return 'one' end)")
+        r:reload(site "two")
+        r:wait_note "stops"
+        r.server:signal(signal.SIGTERM)
+        r.server:wait_log("finishing requests")
+        r:raise "go"
+        r.server:wait_end(0)
+        assert.same({ "stops", "stopped" }, r:notes())
+    end)
+
+    it("ends the tasks of requests that are over", function()
+        r = reloads.start(site "one" .. "app:get('/begin', function() mg.spawn(function() note 'runs' while true do mg.sleep('1ms') end end) return 'x' end)")
+        r:get("/begin")
+        r:wait_note "runs"
+        assert.equal(1, r:generations()[1].tasks)
+        r:reload(site "two")
+        r:wait_alone()
+        assert.equal(0, r:generations()[1].tasks)
+        r.server:stop()
+    end)
+
     it("runs the stop hooks of every generation that is alive when the gateway stops", function()
         local function hooked(version) return site(version) .. ("app:on_stop(function() note 'stop %s' end)"):format(version) end
         r = reloads.start(hooked "one")
