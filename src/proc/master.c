@@ -120,7 +120,11 @@ static int master_prepare(struct master *master)
         code = take_name(master);
     if (code == GO_ON && logs_open(&master->logs, &master->plan, master->options->vm.debug, problem) < 0)
         code = refuse(EXIT_SYSTEM, problem);
-    return code == GO_ON ? make_room(master) : code;
+    if (code == GO_ON)
+        code = make_room(master);
+    if (code == GO_ON)
+        reload_watch(master); /* before anybody can believe that what he saves is seen */
+    return code;
 }
 
 static void say_backlog(struct master *master)
@@ -186,7 +190,6 @@ static void announce(struct master *master)
     text_fini(&line);
     snprintf(status, sizeof status, "serving, %u worker%s", master->slots, master->slots == 1 ? "" : "s");
     notify_ready(status);
-    reload_watch(master);
 }
 
 void master_stop(struct master *master, const char *why)
