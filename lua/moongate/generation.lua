@@ -83,16 +83,14 @@ end
 ---@param with_once boolean also those that run once for all workers
 ---@return string? problem
 function M.start(generation, with_once)
-    generation.started = true
     for _, hook in ipairs(generation.app.start) do
         if not hook.once or with_once then
             local ok, result, why = xpcall(hook.fn, response.traced)
-            if not ok or result == nil and why ~= nil then
-                generation.started = false
-                return start_failure(hook, ok, result, why)
-            end
+            if not ok or result == nil and why ~= nil then return start_failure(hook, ok, result, why) end
+            generation.started = true -- what one has opened is closed by on_stop, also when the next one fails
         end
     end
+    generation.started = true
     return nil
 end
 

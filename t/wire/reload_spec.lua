@@ -191,6 +191,21 @@ app:get("/slow", function() note "slow @V@" flag "go" note "answered @V@" return
         r.server:stop()
     end)
 
+    it("runs the stop hooks of what never served when one of its start hooks had run", function()
+        r = reloads.start(site "one")
+        local opens = "app:on_start(function() note 'opened' end)\napp:on_stop(function() note 'closed' end)\n"
+        r:write(opens .. "app:on_start(function() error 'the second' end)")
+        assert.equal(1, (r:try()))
+        r:wait_note "closed"
+        assert.same({ "opened", "closed" }, r:notes())
+        r:write(opens .. "app:on_start(function() note 'waits' flag 'never' end)")
+        local asked = r:ask_reload()
+        r:wait_note "waits"
+        r.server:stop()
+        asked(true)
+        assert.same({ "opened", "closed", "opened", "waits", "closed" }, r:notes())
+    end)
+
     it("abandons what was prepared in one worker when another cannot, and runs its stop hooks", function()
         r = reloads.start(site "one", { workers = 2 })
         r:write(site "two" .. [==[
