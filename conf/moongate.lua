@@ -39,6 +39,8 @@ return {
     requests     = 4096,    -- requests of one worker running at once; beyond it reading pauses
     buffers      = "128m",  -- memory of one worker for output, and as much for kept input; beyond it a connection is closed
     unread       = "256k",  -- of a body that no handler read, this much is read and dropped; beyond it the connection is closed
+    cache        = "64m",   -- memory of one worker for files; beyond it those asked for least are given up
+    cache_file   = "4m",    -- largest file kept in memory; larger ones are read while they are sent
     window       = "64k",   -- bytes of one stream waiting to be sent before its writer waits
   },
 

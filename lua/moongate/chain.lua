@@ -233,6 +233,10 @@ local function emit_route(source, depth, app, route)
             source:add(depth, "local a, b, c = v[%d](req, v[%d])", source:value(first.fn), source:value(inner(app, filters, 2, fn)))
             source:add(depth, "answer(app, req, a, b, c, %q)", first.where)
         end
+    elseif constant and handler.kind == "files" and app.held and handles.folder(app.held, handler) and not app.done[1] then
+        source:add(depth, "local rc = C.mg_reply_folder(w, slot, %d)", handler.handle)
+        source:add(depth, "if rc < 0 then v[%d](app, req, rc, v[%d])", source:value(response.failed_folder), source:value(handler))
+        source:add(depth, "elseif req._used then reset(req) end")
     elseif constant then
         source:add(depth, "answer(app, req, v[%d])", source:value(handler))
     else

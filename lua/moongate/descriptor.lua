@@ -1,6 +1,7 @@
 --- Descriptors: answers said by a value instead of a function, so that C can give them without Lua. Made by `app:files`,
 --- `app:proxy` and `app:redirect`, or used in place of a handler. Checked when they are made.
 local caller = require "moongate.caller"
+local file_options = require "moongate.file_options"
 local paths = require "moongate.paths"
 local pattern = require "moongate.pattern"
 local schema = require "moongate.schema"
@@ -11,6 +12,7 @@ local M = {}
 ---@class moongate.Descriptor
 ---@field kind "files"|"proxy"|"redirect"
 ---@field dir? string files: the folder
+---@field lines? string files: the options as C reads them
 ---@field upstream? moongate.Upstream proxy
 ---@field to? string redirect: where to, with the route's captures
 ---@field status? integer redirect
@@ -21,12 +23,6 @@ Descriptor.__index = Descriptor
 
 local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
 
---- Text that may stand in a header field.
-local field_value = schema.custom("a header value without control characters", { "string" }, function(value)
-    if type(value) ~= "string" or value == "" or value:match("%c") then return nil end
-    return value
-end)
-
 local path_pattern = schema.custom('a path such as "/v1/*"', { "string" }, function(value)
     if type(value) ~= "string" or value:sub(1, 1) ~= "/" or value:match("[%c ?#]") then return nil end
     return value
@@ -34,9 +30,7 @@ end)
 
 --- Options by kind, as rows of a schema, so that an app's methods can take them together with a route's.
 M.FIELDS = {
-    files = {
-        { name = "cache_control", type = field_value },
-    },
+    files = file_options.FIELDS,
     proxy = {
         { name = "path", type = path_pattern },
     },
@@ -56,7 +50,7 @@ end
 
 --- Files below a folder. A relative folder is looked for beside the file that makes the call.
 ---@param dir string
----@param options? { cache_control?: string }
+---@param options? table see file_options.lua
 ---@param folder? string where a relative `dir` lies instead
 ---@return moongate.Descriptor
 function M.files(dir, options, folder)
@@ -64,7 +58,8 @@ function M.files(dir, options, folder)
         caller.raise("app:files: expected a folder, got " .. schema.shown(dir), nil, { what = "app:files", argument = 2 })
     end
     local _, file = caller.where()
-    return new("files", { dir = paths.resolve(folder or paths.folder_of(file), dir), options = options_of("files", options, "app:files") })
+    local checked = options_of("files", options, "app:files")
+    return new("files", { dir = paths.resolve(folder or paths.folder_of(file), dir), lines = file_options.lines(checked), options = checked })
 end
 
 --- Requests forwarded to an upstream. `path` replaces the request's; captures of the route may stand in it.

@@ -1,6 +1,5 @@
 --- What scripts name and C opens: folders that files are sent from, and upstreams. Each is opened when it is first needed and let go with
---- the generation that named it. An upstream that the next generation names as well stays open, with its connections; a folder is opened
---- anew, so that one which was put in the place of another is seen.
+--- the generation that named it; what the next generation names as well stays open, with its connections and all that is cached of it.
 local ffi = require "ffi"
 local abi = require "moongate.abi"
 
@@ -11,7 +10,7 @@ local C = abi.C
 local PASSING_MAX = 32
 
 ---@class moongate.Handles what one generation holds
----@field roots table<string, integer>
+---@field folders table<string, integer>
 ---@field passing string[] folders of `mg.file`, whose names may come from requests: the oldest of those is given up
 ---@field next_passing integer
 ---@field upstreams table<string, integer>
@@ -19,30 +18,64 @@ local PASSING_MAX = 32
 --- Nothing held.
 ---@return moongate.Handles
 function M.new()
-    return { roots = {}, passing = {}, next_passing = 1, upstreams = {} }
+    return { folders = {}, passing = {}, next_passing = 1, upstreams = {} }
 end
 
---- A folder's handle; or nil and a negated errno.
----@param held moongate.Handles
----@param folder string
----@param stays boolean
-function M.root(held, folder, stays)
-    local roots = held.roots
-    local root = roots[folder]
-    if root then return root end
-    root = C.mg_root_open(abi.worker, folder, #folder)
-    if root < 0 then return nil, root end
-    roots[folder] = root
-    if not stays then
-        local oldest = held.passing[held.next_passing]
-        if oldest then
-            C.mg_root_close(abi.worker, roots[oldest])
-            roots[oldest] = nil
-        end
-        held.passing[held.next_passing] = folder
-        held.next_passing = held.next_passing % PASSING_MAX + 1
+--- Folders of all generations, by where they are and what was said of them, with the number of generations that hold them: what is cached of
+--- one outlives a reload.
+local open_folders = {}
+
+local function folder_open(held, key, dir, lines)
+    local known = open_folders[key]
+    if not known then
+        local handle = C.mg_folder_open(abi.worker, dir, #dir, lines, #lines)
+        if handle < 0 then return nil, handle end
+        known = { handle = handle, holders = 0 }
+        open_folders[key] = known
     end
-    return root
+    known.holders = known.holders + 1
+    held.folders[key] = known.handle
+    return known.handle
+end
+
+local function folder_leave(held, key)
+    local known = open_folders[key]
+    held.folders[key] = nil
+    known.holders = known.holders - 1
+    if known.holders > 0 then return end
+    open_folders[key] = nil
+    C.mg_folder_close(abi.worker, known.handle)
+end
+
+--- The handle of the folder of `app:files`; or nil and a negated errno.
+---@param held moongate.Handles
+---@param descriptor moongate.Descriptor
+function M.folder(held, descriptor)
+    if descriptor.held == held then return descriptor.handle end
+    local key = descriptor.dir .. "\0" .. descriptor.lines
+    local handle, rc = held.folders[key], nil
+    if not handle then
+        handle, rc = folder_open(held, key, descriptor.dir, descriptor.lines)
+        if not handle then return nil, rc end
+    end
+    descriptor.handle, descriptor.held = handle, held
+    return handle
+end
+
+--- The handle of a folder that a file is named in; or nil and a negated errno.
+---@param held moongate.Handles
+---@param dir string
+function M.passing(held, dir)
+    local key = dir .. "\0\0" -- not one of app:files with the same options: that one stays
+    local handle, rc = held.folders[key], nil
+    if handle then return handle end
+    handle, rc = folder_open(held, key, dir, "")
+    if not handle then return nil, rc end
+    local oldest = held.passing[held.next_passing]
+    if oldest then folder_leave(held, oldest) end
+    held.passing[held.next_passing] = key
+    held.next_passing = held.next_passing % PASSING_MAX + 1
+    return handle
 end
 
 --- Upstreams of all generations, by what their servers are, with the number of generations that hold them: one that is open is not opened
@@ -82,7 +115,7 @@ end
 --- Lets go of all. Upstreams that no other generation names are closed.
 ---@param held moongate.Handles
 function M.close(held)
-    for _, root in pairs(held.roots) do C.mg_root_close(abi.worker, root) end
+    for key in pairs(held.folders) do folder_leave(held, key) end
     for key, handle in pairs(held.upstreams) do
         local known = open[key]
         known.holders = known.holders - 1
@@ -91,7 +124,7 @@ function M.close(held)
             C.mg_upstream_close(abi.worker, handle)
         end
     end
-    held.roots, held.passing, held.next_passing, held.upstreams = {}, {}, 1, {}
+    held.passing, held.next_passing, held.upstreams = {}, 1, {}
 end
 
 return M

@@ -153,7 +153,7 @@ local FIELDS = {
 M.FIELDS = FIELDS
 
 local MEMO = { "path", "target", "query_string", "authority", "host", "port", "version", "remote", "remote_port", "id", "state", "query",
-    "cookies", "content_type", "content_length", "_text", "_reading", "_failed", "_extended", "_erring", "_reader" }
+    "cookies", "content_type", "content_length", "_text", "_reading", "_failed", "_extended", "_erring", "_keep", "_reader" }
 
 local MT = {}
 

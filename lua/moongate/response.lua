@@ -205,42 +205,45 @@ local function stream(req, status, made)
     if req._p.generation == writer.generation then C.mg_stream_end(abi.worker, req._slot, 0) end
 end
 
-local FILE_ERRORS = { [-2] = 404, [-13] = 403, [-20] = 404, [-40] = 404, [-36] = 404, [-22] = 404 }
-
---- 0, or a negated errno. `status` 0: as the request's conditions say.
-local function reply_file(req, root, path, status, content_type)
-    return C.mg_reply_file(abi.worker, req._slot, root, path, #path, status, content_type, #content_type)
-end
+local FILE_ERRORS = { [-2] = 404, [-13] = 403, [-20] = 404, [-40] = 404, [-36] = 404, [-22] = 404, [-12] = 503, [-24] = 503, [-23] = 503, [-105] = 503 }
 
 local function fail_file(app, req, rc, what, keep)
     local status = FILE_ERRORS[rc] or 500
-    if status == 500 then log_failure(req, ("file %s: %s"):format(what, select(2, abi.failed(rc)))) end
+    if status >= 500 then log_failure(req, ("file %s: %s"):format(what, select(2, abi.failed(rc)))) end
     M.fail(app, req, status, { message = status == 404 and "no such file" or nil }, keep)
+end
+
+--- What filters have set stays on the error that may come of it later.
+local function keep_fields(req)
+    rawset(req, "_used", true)
+    rawset(req, "_keep", true)
 end
 
 --- mg.file: beside the file of the app, unless the path begins with a slash.
 local function send_named_file(app, req, name, status, content_type, keep)
     local path = paths.resolve(app.folder or ".", name)
     local folder, last = path:match("^(.*)/([^/]*)$")
-    local root, rc = handles.root(app.held, folder == "" and "/" or folder or ".", false)
-    if root then rc = reply_file(req, root, last or path, status == 200 and 0 or status, content_type or "") end
-    if rc < 0 then fail_file(app, req, rc == -21 and -2 or rc, path, keep) end
+    local handle, rc = handles.passing(app.held, folder == "" and "/" or folder or ".")
+    if keep then keep_fields(req) end
+    content_type, last = content_type or "", last or path
+    if handle then
+        rc = C.mg_reply_file(abi.worker, req._slot, handle, last, #last, status == 200 and 0 or status, content_type, #content_type)
+    end
+    if rc < 0 then fail_file(app, req, rc, path, keep) end
 end
 
---- app:files: what the last capture names. A folder's name ends in a slash.
+--- app:files: what the last capture names.
 local function send_from_folder(app, req, made, keep)
-    local p = req._p
-    local part = p.match.captures[p.match.capture_count - 1]
-    local path = abi.decode(ffi.string(p.path + part.at, part.bytes))
-    if made.options.cache_control then set_field(req._slot, "cache-control", made.options.cache_control, 0) end
-    local root, rc = handles.root(app.held, made.dir, true)
-    if root then rc = reply_file(req, root, path, 0, "") end
-    if rc == 0 then return end
-    set_field(req._slot, "cache-control", nil, 0)
-    if rc ~= -21 then return fail_file(app, req, rc, made.dir .. "/" .. path, keep) end
-    local query = req.query_string
-    set_one(req._slot, "location", req.path .. "/" .. (query ~= "" and "?" .. query or ""), SET, 0)
-    check_rc(C.mg_reply(abi.worker, req._slot, 301, NONE, "", 0), "redirect")
+    local handle, rc = handles.folder(app.held, made)
+    if keep then keep_fields(req) end
+    if handle then rc = C.mg_reply_folder(abi.worker, req._slot, handle) end
+    if rc < 0 then fail_file(app, req, rc, made.dir, keep) end
+end
+
+--- What the generated dispatcher calls when a folder without filters has no answer: `rc` is why.
+function M.failed_folder(app, req, rc, made)
+    fail_file(app, req, rc, made.dir)
+    M.over(app, req)
 end
 
 --- The fields of an answer, before its content.
@@ -503,6 +506,7 @@ local function keep_for_failure(req)
         taken_over[req._slot] = kept
     end
     kept.generation, kept.id, kept.state, kept.erring = req._p.generation, rawget(req, "id"), rawget(req, "state"), rawget(req, "_erring")
+    kept.keep = rawget(req, "_keep")
 end
 
 local function bring_back(req)
@@ -514,6 +518,7 @@ local function bring_back(req)
     rawset(req, "id", kept.id)
     rawset(req, "state", kept.state)
     rawset(req, "_erring", kept.erring)
+    rawset(req, "_keep", kept.keep)
 end
 
 --- The request is over for its dispatcher.
@@ -540,7 +545,7 @@ function M.failed_below(app, slot, status, message)
     local req = request.objects[slot]
     if not req._held then bring_back(req) end
     hold(app, req)
-    M.fail(app, req, status, { message = message })
+    M.fail(app, req, status, { message = message }, rawget(req, "_keep"))
     M.over(app, req)
 end
 

@@ -26,7 +26,7 @@ static const double LENGTH_MOST = 0x1p53; /* the last whole number of Lua's that
 static struct request *running(struct mg_worker *w, uint32_t slot)
 {
     struct request *r = request_at(w, slot);
-    return r && r->state != REQUEST_ENDED && r->exchange == NONE && r->stream == NONE ? r : NULL;
+    return r && r->state != REQUEST_ENDED && r->exchange == NONE && r->stream == NONE && !r->file ? r : NULL;
 }
 
 /* NULL also when its answer has begun. */
@@ -262,24 +262,30 @@ EXPORT double mg_body_length(struct mg_worker *w, uint32_t slot)
 
 /* ---- answers made in C ---- */
 
-EXPORT int32_t mg_root_open(struct mg_worker *w, const char *folder, uint32_t bytes)
+EXPORT int32_t mg_folder_open(struct mg_worker *w, const char *folder, uint32_t bytes, const char *options, uint32_t options_bytes)
 {
-    return side_root_open(w, (struct slice){ folder, bytes });
+    return side_folder_open(w, (struct slice){ folder, bytes }, (struct slice){ options, options_bytes });
 }
 
-EXPORT void mg_root_close(struct mg_worker *w, int32_t root)
+EXPORT void mg_folder_close(struct mg_worker *w, int32_t folder)
 {
-    side_root_close(w, root);
+    side_folder_close(w, folder);
 }
 
-EXPORT int32_t mg_reply_file(struct mg_worker *w, uint32_t slot, int32_t root, const char *path, uint32_t bytes, uint32_t status,
+EXPORT int32_t mg_reply_folder(struct mg_worker *w, uint32_t slot, int32_t folder)
+{
+    struct request *r = unanswered(w, slot);
+    return r ? side_reply_folder(w, r, folder) : -EALREADY;
+}
+
+EXPORT int32_t mg_reply_file(struct mg_worker *w, uint32_t slot, int32_t folder, const char *path, uint32_t bytes, uint32_t status,
                              const char *content_type, uint32_t content_type_bytes)
 {
     struct request *r = unanswered(w, slot);
     struct slice type = { content_type, content_type_bytes };
     if (status != 0 && (status < 200 || status > 599))
         return -EINVAL;
-    return r ? side_reply_file(w, r, root, (struct slice){ path, bytes }, (uint16_t)status, type) : -EALREADY;
+    return r ? side_reply_file(w, r, folder, (struct slice){ path, bytes }, (uint16_t)status, type) : -EALREADY;
 }
 
 EXPORT int32_t mg_upstream_open(struct mg_worker *w, const char *name, uint32_t name_bytes, const char *servers, uint32_t bytes)

@@ -83,12 +83,15 @@ double mg_body_length(struct mg_worker *w, uint32_t slot);
 
 /* ---- answers made in C ---- */
 
-/* A folder to serve from: handle ≥ 0 or -errno. */
-int32_t mg_root_open(struct mg_worker *w, const char *folder, uint32_t bytes);
-void mg_root_close(struct mg_worker *w, int32_t root);
+/* A folder to serve from, with its options as lines (file_options_read): handle ≥ 0 or -errno. It need not be there yet. */
+int32_t mg_folder_open(struct mg_worker *w, const char *folder, uint32_t bytes, const char *options, uint32_t options_bytes);
+void mg_folder_close(struct mg_worker *w, int32_t folder);
+/* Answers with what the last capture of the route names in a folder. 0: answered or taken over; what is missing then comes as
+ * MG_EVENT_FAIL. -ENOENT, -EACCES and others: nothing was begun, Lua answers. */
+int32_t mg_reply_folder(struct mg_worker *w, uint32_t slot, int32_t folder);
 /* Answers with a file below the root. `path` is decoded and relative. `status` 0: as the request's conditions and range say; else that
  * one, with the whole file. `content_type` bytes 0: by extension. 0: taken over; -ENOENT, -EACCES, -EISDIR: not begun, Lua answers. */
-int32_t mg_reply_file(struct mg_worker *w, uint32_t slot, int32_t root, const char *path, uint32_t bytes, uint32_t status,
+int32_t mg_reply_file(struct mg_worker *w, uint32_t slot, int32_t folder, const char *path, uint32_t bytes, uint32_t status,
                       const char *content_type, uint32_t content_type_bytes);
 /* An upstream from a list of servers "ADDRESS WEIGHT\n…": handle ≥ 0, or -errno with a sentence in border->text. */
 int32_t mg_upstream_open(struct mg_worker *w, const char *name, uint32_t name_bytes, const char *servers, uint32_t bytes);

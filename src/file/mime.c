@@ -52,3 +52,26 @@ struct slice mime_type(const char *name, uint32_t bytes)
     }
     return (struct slice){ unknown, sizeof unknown - 1 };
 }
+
+static int begins(struct slice type, const char *text)
+{
+    size_t bytes = strlen(text);
+    return type.bytes >= bytes && memcmp(type.at, text, bytes) == 0;
+}
+
+static int has(struct slice type, const char *text)
+{
+    return memmem(type.at, type.bytes, text, strlen(text)) != NULL;
+}
+
+int mime_is_compressible(struct slice type)
+{
+    static const char *const prefixes[] = {
+        "text/", "application/wasm", "application/yaml", "application/sql", "application/rtf", "font/ttf", "font/otf", "application/vnd.ms-fontobject",
+        "image/x-icon", "image/bmp", "application/vnd.apple.mpegurl", "model/gltf",
+    };
+    for (uint32_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (begins(type, prefixes[i]))
+            return 1;
+    return has(type, "/json") || has(type, "+json") || has(type, "ndjson") || has(type, "/xml") || has(type, "+xml");
+}

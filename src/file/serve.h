@@ -1,24 +1,32 @@
-/* What to answer with a file: status, fields and which bytes, from the conditions and the range of a request (RFC 9110 §13, §14). Pure;
- * it does not write a response. */
+/* What to answer with a version of a file: status and which bytes, from the conditions and the ranges of a request (RFC 9110 §13, §14), and
+ * which coding the client likes best (§12.5.3). Pure; it does not write a response. */
 #pragma once
-#include "file/root.h"
-#include "http/render.h"
+#include "http/head.h"
 
-enum { FILE_ETAG_BYTES = 64, FILE_FIELDS_MAX = 5 };
+enum { FILE_ETAG_BYTES = 64, FILE_RANGES_MAX = 16 };
 
-/* Points into itself: must not be copied or moved. */
-struct file_answer {
-    uint16_t status;     /* 200, 206, 304, 405, 412 or 416 */
-    uint64_t offset;     /* of the content in the file */
-    uint64_t length;     /* of the content: Content-Length, also for HEAD; 0 when there is none */
-    struct slice type;   /* Content-Type; bytes 0: no content, none to send */
-    const struct http_out_field *fields; /* to send: ETag, Last-Modified, Accept-Ranges, Content-Range or Allow */
-    struct http_out_field field_store[FILE_FIELDS_MAX];
-    uint32_t field_count;
-    char etag[FILE_ETAG_BYTES], modified[32], range[80];
+struct file_version {
+    uint64_t size;
+    int64_t modified_s;   /* as sent in Last-Modified, so not later than when it was loaded; -1: not sent */
     uint32_t etag_bytes;
+    char etag[FILE_ETAG_BYTES]; /* with its quotes; always strong */
 };
 
-/* `now`: Unix time in seconds. 304, 412, 416 and 405 have no content (whoever answers may give one to the last three). For HEAD the
- * answer is that of GET; whoever sends it leaves the content out. */
-void file_decide(const struct file_entry *entry, const struct http_head *head, const char *base, double now, struct file_answer *ret_answer);
+struct file_range {
+    uint64_t first, last;
+};
+
+struct file_verdict {
+    uint16_t status;      /* 200, 206, 304, 412 or 416 */
+    uint16_t range_count; /* with 206 */
+    struct file_range ranges[FILE_RANGES_MAX];
+};
+
+/* `now`: Unix time in seconds. For HEAD the verdict is that of GET without its ranges. More ranges than FILE_RANGES_MAX are ignored, as are
+ * other units and what is malformed; those that overlap or lie close together become one. */
+void file_judge(const struct file_version *version, const struct http_head *head, const char *base, double now, struct file_verdict *ret_verdict);
+
+enum file_coding { FILE_ZSTD, FILE_BROTLI, FILE_GZIP, FILE_CODINGS };
+
+/* The codings that are liked at least as well as the file as it is, the best first, of equals in the order of the enum: how many. */
+uint32_t file_codings_liked(const struct http_head *head, const char *base, enum file_coding ret_liked[FILE_CODINGS]);

@@ -25,7 +25,7 @@
 enum { NONE = UINT32_MAX, REQUEST_ARENA_FIRST = 448 };
 
 /* Who asked the engine: `user` of timers, file operations and watches. */
-enum gate_user { USER_LUA, USER_CONTROL, USER_LOG_ACCESS, USER_LOG_ERROR, USER_DRAIN, USER_LINGER, USER_SAY, USER_FILE /* + stream number */ = 16 };
+enum gate_user { USER_LUA, USER_CONTROL, USER_LOG_ACCESS, USER_LOG_ERROR, USER_DRAIN, USER_LINGER, USER_SAY, USER_STREAM = 16, USER_CACHE };
 
 /*  IDLE ─bytes─▶ HEAD ─head whole─▶ IDLE or CONTENT ─end of content─▶ IDLE
  *                                      └─answered early─▶ UNREAD ─▶ IDLE        any ─▶ LAST: nothing more is read as HTTP */
@@ -90,7 +90,8 @@ struct request {
     struct peer peer;      /* of a connection that is gone */
     double bytes_out;      /* of the answer, its head included */
     uint32_t head_bytes_out;
-    uint32_t exchange, stream; /* proxied, or a file: NONE when not */
+    uint32_t exchange, stream; /* proxied, or a file that is being read: NONE when not */
+    struct file_job *file;     /* waited for, or sent in pieces: NULL when not */
     _Alignas(16) char first_page[REQUEST_ARENA_FIRST];
 };
 
@@ -236,12 +237,13 @@ bool side_step(struct mg_worker *w); /* moves on what the side rooms have ready;
 void side_content_arrived(struct mg_worker *w, struct request *r);
 void side_drained(struct mg_worker *w, struct request *r);
 bool side_abandon(struct mg_worker *w, struct request *r);
-int side_root_open(struct mg_worker *w, struct slice folder);
-void side_root_close(struct mg_worker *w, int root);
+int side_folder_open(struct mg_worker *w, struct slice folder, struct slice options);
+void side_folder_close(struct mg_worker *w, int folder);
 int side_upstream_open(struct mg_worker *w, struct slice name, struct slice servers);
 void side_upstream_close(struct mg_worker *w, int upstream);
 int side_upstream_server(struct mg_worker *w, int upstream, uint32_t at, struct slice *ret_label, int32_t *ret_aside);
-int side_reply_file(struct mg_worker *w, struct request *r, int root, struct slice path, uint16_t status, struct slice content_type);
+int side_reply_file(struct mg_worker *w, struct request *r, int folder, struct slice path, uint16_t status, struct slice content_type);
+int side_reply_folder(struct mg_worker *w, struct request *r, int folder);
 /* `content`: what Lua has read of it, all; at NULL: nothing. */
 int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target, struct slice content);
 

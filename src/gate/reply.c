@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "base/must.h"
-#include "gate/gate.h"
+#include "gate/lend.h"
 
-enum { DIRECT_MAX = 16320, PIPELINED_ROOM = 512, FRAMING_ROOM = 64 };
+enum { DIRECT_MAX = 16320, COPY_MAX = 2048, PIPELINED_ROOM = 512, FRAMING_ROOM = 64 };
 
 /* ---- where bytes go ---- */
 
@@ -34,6 +34,18 @@ static int out_write(struct mg_worker *w, struct request *r, const char *bytes, 
 {
     bool first = request_is_first(w, r);
     int error = first ? conn_write(w->net, r->pub.conn, bytes, count) : queue_write(w->net, &r->out, bytes, count);
+    if (error)
+        return error;
+    if (!first)
+        w->clients[r->pub.conn].behind += count;
+    r->bytes_out += count;
+    return 0;
+}
+
+static int out_lend(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count, struct net_loan *loan)
+{
+    bool first = request_is_first(w, r);
+    int error = first ? conn_lend(w->net, r->pub.conn, bytes, count, loan) : queue_lend(w->net, &r->out, bytes, count, loan);
     if (error)
         return error;
     if (!first)
@@ -298,6 +310,37 @@ int reply_whole(struct mg_worker *w, struct request *r, uint32_t status, uint32_
     return error;
 }
 
+int reply_ready(struct mg_worker *w, struct request *r, uint32_t status, struct slice lines, const char *body, uint32_t bytes, struct net_loan *loan)
+{
+    int error = check_begin(r, status);
+    if (error)
+        return error;
+    if (r->pub.conn == NONE) {
+        begun(w, r, status);
+        finish(w, r);
+        return 0;
+    }
+    decide_close(w, r);
+    const struct http_reply reply = { .status = (uint16_t)status, .minor = r->pub.head.minor, .close = r->close, .ready = lines };
+    uint32_t bound = http_render_bound(&reply, &w->common), sent = has_no_content(status) || r->head_only ? 0 : bytes;
+    uint32_t copied = sent <= COPY_MAX ? sent : 0;
+    char *out = out_room(w, r, bound + copied);
+    if (out) {
+        r->head_bytes_out = http_render_head(out, &reply, &w->common);
+        memcpy(out + r->head_bytes_out, body, copied);
+        out_commit(w, r, r->head_bytes_out + copied);
+        error = sent > copied ? out_lend(w, r, body, sent, loan) : 0;
+    } else {
+        error = -ENOBUFS;
+    }
+    begun(w, r, status);
+    if (error)
+        give_up(w, r);
+    else
+        finish(w, r);
+    return error;
+}
+
 /* An answer of the gate's own: what is wrong, in words. */
 void reply_refuse(struct mg_worker *w, struct request *r, uint32_t status, const char *reason)
 {
@@ -315,7 +358,7 @@ void reply_refuse(struct mg_worker *w, struct request *r, uint32_t status, const
 
 /* ---- streams ---- */
 
-int reply_begin(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, double length)
+static int begin(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, double length, struct slice ready)
 {
     int error = check_begin(r, status);
     if (error)
@@ -327,6 +370,7 @@ int reply_begin(struct mg_worker *w, struct request *r, uint32_t status, uint32_
     }
     struct http_reply reply;
     prepare(w, r, status, content, &reply);
+    reply.ready = ready;
     if (!head_fits(w, &reply)) {
         r->state = REQUEST_RUNNING;
         return -E2BIG;
@@ -354,6 +398,16 @@ int reply_begin(struct mg_worker *w, struct request *r, uint32_t status, uint32_
     return error;
 }
 
+int reply_begin(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, double length)
+{
+    return begin(w, r, status, content, length, (struct slice){ NULL, 0 });
+}
+
+int reply_begin_ready(struct mg_worker *w, struct request *r, uint32_t status, struct slice lines, double length)
+{
+    return begin(w, r, status, MG_CONTENT_NONE, length, lines);
+}
+
 static int write_chunk(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count)
 {
     char head[16];
@@ -375,7 +429,8 @@ static int write_chunk(struct mg_worker *w, struct request *r, const char *bytes
     return error ? error : out_write(w, r, "\r\n", 2);
 }
 
-int reply_write(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count)
+/* 1: nothing is to be written; 0; or why not. */
+static int check_write(struct request *r, uint32_t count)
 {
     if (r->state != REQUEST_STREAMING || r->pub.conn == NONE)
         return -EPIPE;
@@ -384,9 +439,24 @@ int reply_write(struct mg_worker *w, struct request *r, const char *bytes, uint3
             return -EMSGSIZE;
         r->length_left -= count;
     }
-    if (count == 0 || r->head_only)
-        return (int)reply_waiting(w, r);
-    int error = r->framing == FRAMING_CHUNKED ? write_chunk(w, r, bytes, count) : out_write(w, r, bytes, count);
+    return count == 0 || r->head_only;
+}
+
+int reply_lend(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count, struct net_loan *loan)
+{
+    int error = check_write(r, count);
+    must(r->framing != FRAMING_CHUNKED);
+    if (error == 0 && (error = out_lend(w, r, bytes, count, loan)))
+        give_up(w, r);
+    return error < 0 ? error : (int)reply_waiting(w, r);
+}
+
+int reply_write(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count)
+{
+    int error = check_write(r, count);
+    if (error)
+        return error < 0 ? error : (int)reply_waiting(w, r);
+    error = r->framing == FRAMING_CHUNKED ? write_chunk(w, r, bytes, count) : out_write(w, r, bytes, count);
     if (error) { /* part of a chunk may be out: the answer cannot be mended */
         give_up(w, r);
         return error;

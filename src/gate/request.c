@@ -65,7 +65,7 @@ void request_put(struct mg_worker *w, struct request *r)
 {
     if (r->state != REQUEST_ENDED || r->hold || r->listed || r->unread)
         return;
-    must(r->exchange == NONE && r->stream == NONE);
+    must(r->exchange == NONE && r->stream == NONE && !r->file);
     arena_reset(&r->arena);
     queue_free(w->net, &r->out);
     r->state = REQUEST_FREE;

@@ -19,4 +19,6 @@ X(buffer_bytes, "limits.buffers", BYTES, 134217728, 1048576, 4e9,
   "memory of one worker for output, and as much for kept input; beyond it the connection that asks for more is closed")
 X(unread_bytes, "limits.unread", BYTES, 262144, 0, 1e9,
   "of a body that no handler read, this much is read and dropped; beyond it the connection is closed")
+X(cache_bytes, "limits.cache", BYTES, 67108864, 0, 1e12, "memory of one worker for files; beyond it those asked for least are given up")
+X(cache_file_bytes, "limits.cache_file", BYTES, 4194304, 0, 1e9, "largest file kept in memory; larger ones are read while they are sent")
 X(window_bytes, "limits.window", BYTES, 65536, 4096, 16777216, "bytes of one stream waiting to be sent before its writer waits")

@@ -1,9 +1,8 @@
 /* The side rooms at work: which of them an event, a drained client or an abandoned request concerns. */
 #include <errno.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <string.h>
 
-#include "file/root.h"
 #include "gate/side.h"
 
 enum { KEPT_PER_SERVER = 512 };
@@ -18,17 +17,22 @@ static struct proxy_options proxy_options_of(const struct mg_worker *w)
     };
 }
 
+static struct file_cache_options cache_options_of(const struct mg_worker *w)
+{
+    return (struct file_cache_options){ .bytes_max = w->settings.cache_bytes, .file_bytes_max = w->settings.cache_file_bytes, .user = USER_CACHE };
+}
+
 struct side *side_new(struct mg_worker *w)
 {
     struct side *side = calloc(1, sizeof *side);
     struct proxy_options options = proxy_options_of(w);
+    struct file_cache_options cached = cache_options_of(w);
     if (!side)
         return NULL;
-    for (int i = 0; i < ROOTS_MAX; i++)
-        side->roots[i] = -1;
     side->proxy = proxy_new(w->net, &options);
-    side->files = file_reader_new(w->net, w->request_most, USER_FILE);
-    if (side->proxy && side->files)
+    side->files = file_reader_new(w->net, w->request_most, USER_STREAM);
+    side->cache = file_cache_new(w->net, &cached);
+    if (side->proxy && side->files && side->cache)
         return side;
     side_free(side);
     return NULL;
@@ -39,6 +43,8 @@ void side_adapt(struct mg_worker *w)
     struct proxy_options options = proxy_options_of(w);
     proxy_adapt(w->side->proxy, &options);
     file_reader_adapt(w->side->files, w->request_most);
+    struct file_cache_options cached = cache_options_of(w);
+    file_cache_adapt(w->side->cache, &cached);
 }
 
 /* Upstream connections are the engine's to close: before it is freed. */
@@ -55,42 +61,29 @@ void side_free(struct side *side)
     side_stop(side);
     if (side->files)
         file_reader_free(side->files);
-    for (int i = 0; i < ROOTS_MAX; i++)
-        if (side->roots[i] >= 0)
-            close(side->roots[i]);
+    file_cache_free(side->cache);
     free(side);
 }
 
-int side_root_open(struct mg_worker *w, struct slice folder)
+int side_folder_open(struct mg_worker *w, struct slice folder, struct slice options)
 {
-    char path[FILE_PATH_BYTES_MAX];
-    if (folder.bytes >= sizeof path)
-        return -ENAMETOOLONG;
-    __builtin_memcpy(path, folder.at, folder.bytes);
-    path[folder.bytes] = '\0';
-    for (int i = 0; i < ROOTS_MAX; i++) {
-        if (w->side->roots[i] >= 0)
-            continue;
-        int fd = file_root_open(path);
-        if (fd < 0)
-            return fd;
-        w->side->roots[i] = fd;
-        return i;
-    }
-    return -ENOSPC;
+    return w->side ? file_folder_open(w->side->cache, folder, options) : -ENOTCONN; /* a site that is only looked at */
 }
 
-void side_root_close(struct mg_worker *w, int root)
+void side_folder_close(struct mg_worker *w, int folder)
 {
-    if (root < 0 || root >= ROOTS_MAX || w->side->roots[root] < 0)
-        return;
-    close(w->side->roots[root]);
-    w->side->roots[root] = -1;
+    if (w->side)
+        file_folder_close(w->side->cache, folder);
 }
 
 bool side_step(struct mg_worker *w)
 {
     struct proxy_event event;
+    const char *notice = file_cache_notice(w->side->cache);
+    if (notice)
+        worker_log(w, MG_LOG_WARN, notice, (uint32_t)strlen(notice));
+    if (side_file_step(w))
+        return true;
     if (!proxy_event_next(w->side->proxy, &event))
         return false;
     side_on_proxy(w, &event);
@@ -99,8 +92,10 @@ bool side_step(struct mg_worker *w)
 
 void side_net_event(struct mg_worker *w, const struct net_event *event)
 {
-    if (event->kind == NET_DONE && event->user == USER_FILE) {
-        side_on_file(w, event);
+    if (event->kind == NET_DONE && event->user == USER_STREAM) {
+        side_on_stream(w, event);
+    } else if (event->kind >= NET_TIMER && event->user == USER_CACHE) {
+        file_cache_on_net(w->side->cache, event);
     } else if (event->role == ROLE_UPSTREAM && event->kind >= NET_ACCEPTED && event->kind <= NET_CLOSED) {
         proxy_on_net(w->side->proxy, event);
         while (side_step(w)) /* content is lent out of the event's buffer */
@@ -125,5 +120,7 @@ bool side_abandon(struct mg_worker *w, struct request *r)
         proxy_abort(w->side->proxy, exchange);
     if (stream != NONE)
         file_stream_end(w->side->files, stream);
-    return exchange != NONE || stream != NONE;
+    bool file = r->file != NULL;
+    side_file_abandon(w, r);
+    return exchange != NONE || stream != NONE || file;
 }

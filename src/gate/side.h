@@ -1,16 +1,15 @@
 /* What the files about the side rooms share. */
 #pragma once
+#include "file/cache.h"
 #include "file/stream.h"
 #include "gate/gate.h"
 #include "proxy/exchange.h"
 #include "proxy/pool.h"
 
-enum { ROOTS_MAX = 4096 };
-
 struct side {
     struct proxy *proxy;
     struct file_reader *files;
-    int roots[ROOTS_MAX]; /* descriptors of folders, by handle; -1: free */
+    struct file_cache *cache;
 };
 
 /* side_proxy.c */
@@ -19,4 +18,7 @@ void side_proxy_drained(struct mg_worker *w, struct request *r);
 
 /* side_file.c */
 void side_file_drained(struct mg_worker *w, struct request *r);
-void side_on_file(struct mg_worker *w, const struct net_event *event);
+void side_on_stream(struct mg_worker *w, const struct net_event *event);
+bool side_file_step(struct mg_worker *w);
+void side_file_failed(struct mg_worker *w, struct request *r, int error);
+void side_file_abandon(struct mg_worker *w, struct request *r);

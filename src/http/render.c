@@ -167,7 +167,7 @@ _Static_assert(FIELD_COUNT <= 64, "a set of fields is a 64-bit mask");
 
 uint32_t http_render_bound(const struct http_reply *reply, const struct http_common *common)
 {
-    uint32_t bound = BOUND_FIXED + common->count + reply->content_type.bytes + reply->reason.bytes;
+    uint32_t bound = BOUND_FIXED + common->count + reply->content_type.bytes + reply->reason.bytes + reply->ready.bytes;
     for (const struct http_out_field *field = reply->fields; field; field = field->next)
         bound += field->name.bytes + field->value.bytes + 4;
     return bound;
@@ -255,7 +255,7 @@ uint32_t http_render_head(char *out, const struct http_reply *reply, const struc
         at = put_short(at, reply->content_type.at, reply->content_type.bytes);
         at = PUT(at, "\r\n");
     }
-    at = put_framing(at, reply);
+    at = reply->ready.bytes ? put_bytes(at, reply->ready.at, reply->ready.bytes) : put_framing(at, reply);
     uint64_t seen = 0;
     if (reply->fields)
         at = put_fields(at, reply->fields, fields_left_out(reply, common), &seen);

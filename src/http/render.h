@@ -36,6 +36,7 @@ struct http_reply {
     int64_t length;         /* for FRAMING_LENGTH */
     struct slice content_type; /* bytes 0: none */
     struct slice reason;       /* bytes 0: the standard phrase */
+    struct slice ready;        /* lines rendered before, in place of Content-Type and the framing's; each ends with CR LF */
     const struct http_out_field *fields;
 };
 

@@ -12,8 +12,7 @@ struct net;
 struct block;
 struct sockaddr;
 
-/* Memory that is sent from where it lies. Its owner leaves it as it is while `pieces`, the number of queued pieces of it, is not 0; the
- * engine counts, the owner looks when it wants to be rid of it. */
+/* Memory that is sent from where it lies. The engine counts queued pieces of it; its owner leaves it as it is while there are any. */
 struct net_loan {
     uint32_t pieces;
 };
@@ -140,7 +139,7 @@ void net_timer_stop(struct net *net, int32_t timer);
 /* NET_DONE with the bytes moved or -errno. `buffer` is the kernel's until then. */
 int net_read(struct net *net, int fd, char *buffer, uint32_t bytes, uint64_t offset, uint32_t user, double token);
 int net_write(struct net *net, int fd, const char *buffer, uint32_t bytes, uint64_t offset, uint32_t user, double token);
-/* openat2(2): NET_DONE with a descriptor, the caller's to close, or -errno. `path` is copied. */
+/* openat2(2), with a descriptor that is the caller's to close. `path` is copied. */
 int net_open(struct net *net, int folder, const char *path, uint64_t flags, uint64_t resolve, uint32_t user, double token);
 /* NET_READY each time the descriptor becomes readable. */
 int net_watch(struct net *net, int fd, uint32_t user);

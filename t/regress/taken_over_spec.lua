@@ -15,7 +15,7 @@ describe("a request that is answered in C", function()
                 w = abi.worker
                 upstream = C.mg_upstream_open(w, "u", 1, "127.0.0.1:1 1\n", 14)
                 local folder = "@FOLDER@"
-                root = C.mg_root_open(w, folder, #folder)
+                root = C.mg_folder_open(w, folder, #folder, "", 0)
             end)
             app:get("/proxy", function(req)
                 C.mg_reply_proxy(w, req._slot, upstream, "", 0, "", 0)

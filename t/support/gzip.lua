@@ -15,6 +15,20 @@ function M.gzip(text)
     return packed
 end
 
+--- What a member holds; raises when it is none.
+function M.gunzip(packed)
+    local name = os.tmpname()
+    local f = assert(io.open(name, "wb"))
+    f:write(packed)
+    f:close()
+    local p = assert(io.popen("gzip -dc <" .. name .. " && echo ok"))
+    local text = p:read("*a")
+    p:close()
+    os.remove(name)
+    assert(text:sub(-3) == "ok\n", "this is not gzip")
+    return text:sub(1, -4)
+end
+
 --- Raw deflate (RFC 1951): a member without its head of 10 and its tail of 8 bytes.
 function M.raw(text) return M.gzip(text):sub(11, -9) end
 

@@ -1,0 +1,11 @@
+/* Answers whose lines are ready and whose content stays where it is: part of reply.c, for who has both (side_file.c). */
+#pragma once
+#include "gate/gate.h"
+
+/* Lines stand in place of Content-Type and the framing's, each ending with CR LF; the request must have no fields of its own. A small
+ * `body` is copied, a larger one is lent by `loan`; 304 and HEAD have none. Ends the answer. As reply_whole() otherwise. */
+int reply_ready(struct mg_worker *w, struct request *r, uint32_t status, struct slice lines, const char *body, uint32_t bytes, struct net_loan *loan);
+/* As reply_begin() with `length`, which the lines say, too. */
+int reply_begin_ready(struct mg_worker *w, struct request *r, uint32_t status, struct slice lines, double length);
+/* As reply_write(), but the bytes stay where they are. Not for chunked answers. */
+int reply_lend(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count, struct net_loan *loan);
