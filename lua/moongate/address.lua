@@ -15,6 +15,7 @@ local function fault(text, with_any_host, least_port)
         if path == "" then return "a path follows \"unix:\"" end
         return #path > UNIX_PATH_MAX and ("a socket's path has at most %d bytes"):format(UNIX_PATH_MAX) or nil
     end
+    if text:match("^%a+://") then return "an address has no scheme" end
     local host, port = text:match("^(.*):(%d+)$")
     if not host then return "a port is missing" end
     if tonumber(port) < least_port or tonumber(port) > 65535 or #port > 5 then
@@ -31,6 +32,8 @@ local function hint(value)
     local digits = tostring(value):match("^%d+$")
     if digits then return ("did you mean %q?"):format(":" .. digits) end
     local trimmed = type(value) == "string" and value:match("^%s*(.-)%s*$")
+    local bare = type(value) == "string" and value:match("^%a+://([^/?#]+)/?$")
+    if bare and not value:match("^https:") then return ("did you mean %q?"):format(bare) end
     if trimmed and trimmed ~= value and trimmed:match("%S") then return ("did you mean %q?"):format(trimmed) end
     return nil
 end

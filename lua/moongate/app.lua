@@ -89,7 +89,7 @@ end
 ---@param place? string what is said to be the place of its routes, instead of the line that writes them
 ---@return moongate.App
 function M.new(place)
-    if place ~= nil and type(place) ~= "string" then caller.raise("mg.app: it takes nothing", "write mg.app()", { what = "mg.app", about = "app" }) end
+    if place ~= nil and type(place) ~= "string" then caller.raise("mg:app: it is called with a dot", "write mg.app()", { what = "mg.app", about = "app" }) end
     local app = new_root()
     app.root, app.prefix, app.place = app, "", place
     return setmetatable(app, App)
@@ -116,7 +116,7 @@ end
 local function check_open(self, what)
     if not M.is(self) then
         local name = what:match("[%w_]+$")
-        caller.raise(("%s: it is called with a colon"):format(what), ("write app:%s(…)"):format(name), { what = what, about = name })
+        caller.raise(("%s: it is called with a colon"):format((what:gsub(":", "."))), ("write app:%s(…)"):format(name), { what = what, about = name })
     end
     if self.root.sealed then
         caller.raise(what .. ": an app is fixed once its file has loaded; routes are written at the top of the file")
@@ -195,7 +195,7 @@ local function check_handler(handler, pattern, what)
     local spot = { what = what, argument = -1 }
     if not descriptor.is(handler) then
         local hint = HANDLER_HINTS[type(handler)]
-        if handler == nil then spot.argument = nil end
+        spot.is_missing = handler == nil
         caller.tell(("%s: expected a handler function or a descriptor, got %s"):format(what, schema.shown(handler)),
             hint and hint:format(schema.shown(handler)), spot)
         return nil
@@ -231,10 +231,18 @@ local function add_route(self, what, methods, full, written, options, handler)
     }
 end
 
+--- Does a plain table say something about a route? One that does not is meant as an answer.
+local function is_options(given)
+    local names_any = next(given) == nil
+    for _, field in ipairs(fields_with { METHODS_FIELD }) do names_any = names_any or given[field.name] ~= nil end
+    return names_any
+end
+
 --- `(pattern, handler)` or `(pattern, options, handler)`.
 local function split(kind, what, options, handler)
     local argument = 2
-    if handler == nil and (type(options) ~= "table" or getmetatable(options)) then options, handler, argument = nil, options, nil end
+    local is_table = type(options) == "table" and not getmetatable(options)
+    if handler == nil and not (is_table and is_options(options)) then options, handler, argument = nil, options, nil end
     return schema.demand(OPTIONS[kind], options or {}, what, argument), handler
 end
 
@@ -247,6 +255,9 @@ local function verb(name, methods)
     local what = "app:" .. name
     public(name, function(self, pattern, options, handler)
         check_open(self, what)
+        if type(pattern) == "function" and options == nil then
+            caller.raise(what .. ": the pattern is missing", ('write %s("/", function(req) … end)'):format(what), { what = what, argument = 1 })
+        end
         local full = full_pattern(self, pattern, what)
         local checked, fn = split("verb", what, options, handler)
         add_route(self, what, methods, full, pattern, checked, fn)

@@ -73,6 +73,7 @@ local recorder, is_known
 ---@field argument? integer which one; -1 is the last
 ---@field value? any what was given there
 ---@field key? string a key of that argument, as in "servers[2].weight"
+---@field is_missing? boolean it was nil where a handler is expected
 ---@field byte? integer in the text of that argument, from 1
 ---@field about? string instead of a call: the name it is about, where it stands
 

@@ -118,7 +118,7 @@ end
 
 --- Reports keys that are wrong by themselves or together.
 local function check_together(given, config, report)
-    if given.app == nil and (given.hosts == nil or config.hosts and next(config.hosts) == nil) then
+    if given.app == nil and (given.hosts == nil or type(given.hosts) == "table" and next(given.hosts) == nil) then
         report("app", 'missing: name the file that returns your app, as in app = "site.lua"')
     end
     local seen = {}

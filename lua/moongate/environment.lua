@@ -3,6 +3,7 @@
 --- problems with a place; a global that leaks is one.
 local caller = require "moongate.caller"
 local ghost = require "moongate.ghost"
+local lexer = require "moongate.lexer"
 local lint = require "moongate.lint"
 local paths = require "moongate.paths"
 local schema = require "moongate.schema"
@@ -71,6 +72,7 @@ function M.new(problems, given)
         trees = {},   -- file → its tree, false: it has none
         folders = {}, -- file → the folder whose environment it has
         leaked = {},  -- globals that were assigned by mistake
+        leaks = {},   -- the same as problems, where they were seen
         places = {},  -- error → problem: how a failure keeps its place on its way through require()
         loading = true,
     }, Generation)
@@ -174,6 +176,10 @@ function Generation:misspelt(path, text, failure)
     end
     local shown = line and nth_line(text, line) or ""
     local column, end_column = column_of(shown, message)
+    local _, _, at = syntax.read(text)
+    local at_line, at_column = nil, nil
+    if at then at_line, at_column = lexer.position(lexer.lines(text), at) end
+    if at_line == line and not column then column = at_column end
     return {
         file = file or path, line = line, column = column, end_column = end_column, message = message,
         hint = line and syntax_hints.hint(message, shown, nth_line(text, line - 1) or "", text),
@@ -217,10 +223,20 @@ function Generation:tree(file)
     return tree or nil
 end
 
+--- Why there is no handler, by what stands in its place. A name that is not there is told as such; nil then.
+local function explain_missing(problem, node)
+    if not node then return true end
+    if node.t == "name" and not node.var then return nil end
+    if node.t == "call" then problem.hint = "this call returned nothing: name the function, without calling it" end
+    if node.t == "string" or node.t == "table" then problem.hint = "the handler comes last: function(req) … end" end
+    return true
+end
+
 --- A problem at a line, with its column as far as the text shows it.
 ---@param spot? moongate.Spot
 function Generation:add_at(file, line, problem, spot)
     local tree = spot and self:tree(file)
+    if tree and spot.is_missing and not explain_missing(problem, spots.last(tree, line, spot)) then return end
     problem.file, problem.line, problem.about = file, line, spot and spot.about
     if tree then
         local at_line, column, end_column, is_exact = spots.find(tree, line, spot)
@@ -411,7 +427,7 @@ local function guard(generation)
         if not generation.loading then error(text, 2) end
         local info = debug.getinfo(2, "Sl")
         local form = type(value) == "function" and "local function %s(…)" or "local %s = …"
-        generation.problems:add {
+        generation.leaks[#generation.leaks + 1] = {
             file = caller.file_of(info.source), line = info.currentline, message = text,
             hint = "write " .. form:format(tostring(name)), about = name,
         }
@@ -482,6 +498,18 @@ function Generation:check_names(extensions)
             if not self.leaked[name] then globals[name] = true end
         end
         if tree then lint.check({ file = file, tree = tree, globals = globals, extensions = extensions }, self.problems) end
+    end
+    self:add_leaks()
+end
+
+--- Globals that were assigned while files loaded, but those that were told where they stand in the text.
+function Generation:add_leaks()
+    for _, leak in ipairs(self.leaks) do
+        local is_told = false
+        for _, other in ipairs(self.problems) do
+            is_told = is_told or other.file == leak.file and other.message == leak.message
+        end
+        if not is_told then self.problems:add(leak) end
     end
 end
 

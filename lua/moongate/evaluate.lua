@@ -129,7 +129,7 @@ local function read_value(value, generation, place, overrides, report)
     local settings, checked = config.read(given, place, overrides, report)
     local parts = gather(checked, generation, place, report)
     checked.app, checked.hosts = nil, nil
-    return settings, parts
+    return settings, parts, checked
 end
 
 --- While files load, os.exit() is a mistake with a line; it would end the check as if all were well.
@@ -148,12 +148,12 @@ local function evaluate(place, overrides, produce, sources)
     app.begin_loading()
     generation:record()
     local ok, value = without_exit(produce, generation)
-    local settings, parts = nil, {}
+    local settings, parts, checked = nil, {}, nil
     local report = reporter(list, place.file)
-    if ok then settings, parts = read_value(value, generation, place, overrides, report) end
+    if ok then settings, parts, checked = read_value(value, generation, place, overrides, report) end
     local whole = merge(parts, app.finish_loading(), generation)
     generation:seal()
-    judge.whole(whole, generation, settings, report, sources == nil)
+    judge.whole(whole, generation, settings, checked, place.folder, report, sources == nil)
     if list:count() > 0 then settings, whole = nil, nil end
     return { config = settings, apps = whole, files = generation.files, read = generation.read, problems = list }
 end

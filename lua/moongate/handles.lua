@@ -89,7 +89,7 @@ local function open_upstream(name, key, servers)
         return known.handle
     end
     local handle = C.mg_upstream_open(abi.worker, name, #name, servers, #servers)
-    if handle < 0 then return nil, ("upstream %q: %s"):format(name, ffi.string(abi.border.text, abi.border.text_bytes)) end
+    if handle < 0 then return nil, ffi.string(abi.border.text, abi.border.text_bytes) end
     open[key] = { handle = handle, holders = 1 }
     return handle
 end

@@ -65,7 +65,7 @@ local function check_filters(generation, whole)
             of_spot[filter.spot or filter] = nil
             add(generation, filter.where, {
                 severity = "warning", message = ("this filter is around no route: none has a path of %q"):format(filter.pattern),
-                hint = "it runs for requests that are answered with 404 only",
+                hint = "it runs for requests that are answered with 404, and for nothing else",
             }, filter.spot)
         end
     end
@@ -100,10 +100,10 @@ local function check_ports(config, report)
 end
 
 --- The folder of a log must be there: a log is made, its folder is not.
-local function check_logs(config, report)
+local function check_logs(log, beside_folder, report)
     for _, key in ipairs { "access", "errors" } do
-        local path = config.log[key]
-        local folder = path ~= "off" and path ~= "-" and paths.folder_of(path)
+        local path = log[key] and log[key] ~= "off" and log[key] ~= "-" and paths.resolve(beside_folder, log[key])
+        local folder = path and paths.folder_of(path)
         if folder and not paths.is_folder(folder) then
             report("log." .. key, ("no folder %q"):format(folder), "mkdir -p " .. folder)
         elseif folder and paths.is_folder(path) then
@@ -151,17 +151,19 @@ function M.resolve() return nil end
 M.privileged_below = privileged_below
 
 --- Judges the whole. `config`: nil after a problem.
+---@param checked? table what is sound of the config
+---@param folder string where it lies
 ---@param report fun(key: string, message: string, hint?: string, severity?: string)
 ---@param on_disk boolean the files and folders there are part of what is judged; what was judged before is built as it is, so that a folder
 --- which is gone by now does not keep a worker from its work
-function M.whole(whole, generation, config, report, on_disk)
+function M.whole(whole, generation, config, checked, folder, report, on_disk)
     check_duplicates(generation, whole.routes)
-    if not on_disk then return end
+    if not on_disk then return generation:add_leaks() end
     check_folders(generation, whole.routes)
     local extensions = {}
     for name in pairs(whole.extensions) do extensions[#extensions + 1] = name end
     generation:check_names(extensions)
-    if config then check_logs(config, report) end
+    if checked and checked.log then check_logs(checked.log, folder, report) end
     if generation.problems:count() > 0 then return end
     check_filters(generation, whole)
     check_names(generation, whole)

@@ -127,9 +127,9 @@ function Lint:check_use(node, kind, mark)
     if mark == ":" and node.called == "." then
         local first = node.call.args[1]
         if first and first.t == "name" and first.name == node.object.name then return end -- req.json(req)
-        self:add(node.at, node.key_to, ("%s.%s: it is called with a colon"):format(kind, name), ("write %s:%s(…)"):format(kind, name), name)
+        self:add(node.key_at, node.key_to, ("%s.%s: it is called with a colon"):format(kind, name), ("write %s:%s(…)"):format(kind, name), name)
     elseif mark == "." and node.called == ":" then
-        self:add(node.at, node.key_to, ("%s:%s: it is called with a dot"):format(kind, name), ("write %s.%s(…)"):format(kind, name), name)
+        self:add(node.key_at, node.key_to, ("%s:%s: it is called with a dot"):format(kind, name), ("write %s.%s(…)"):format(kind, name), name)
     elseif mark == "=" and node.called and name ~= "value" then
         self:add(node.at, node.key_to, ("%s.%s is a value, not a function"):format(kind, name), ("write %s.%s"):format(kind, name), name)
     end
@@ -147,7 +147,7 @@ function Lint:check_field(node)
     end
     local mark = known.members[name]
     if mark then return self:check_use(node, kind, mark) end
-    if kind == "app" and self.written[name] or kind == "req" and self.known_extensions[name] then return end
+    if self.written[kind .. "." .. name] or kind == "req" and self.known_extensions[name] then return end
     local message, hint = names.missing(kind, name, self:others(kind))
     self:add(node.key_at, node.key_to, message, hint, name)
 end
@@ -208,7 +208,7 @@ function M.meant(name, there)
     if INSTEAD[name] then return nil, INSTEAD[name] end
     local near = schema.nearest(name, there)
     if near then return near, ("did you mean %q?"):format(near) end
-    return nil, ("nothing is called %q here"):format(name)
+    return nil, ("nothing is called %q here; text stands in quotes"):format(name)
 end
 
 function Lint:tell_global(node)
@@ -269,7 +269,8 @@ function M.check(file, problems)
     for _, name in ipairs(file.extensions) do lint.known_extensions[name] = true end
     lint:find_roles()
     for _, node in ipairs(file.tree.fields) do
-        if node.written and lint:kind_of(node.object) == "app" then lint.written[node.key] = true end
+        local kind = node.written and lint:kind_of(node.object)
+        if kind then lint.written[kind .. "." .. node.key] = true end
     end
     for _, node in ipairs(file.tree.fields) do lint:check_field(node) end
     for _, call in ipairs(file.tree.calls) do

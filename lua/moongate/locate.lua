@@ -45,7 +45,8 @@ function Reader:entry(frame, at)
     end
     frame.key = frame.path and schema.join(frame.path, key)
     if frame.key then
-        self:note(frame.root, frame.key, self.tokens[at])
+        local is_quoted = value > at and self:is(at, "[")
+        self:note(frame.root, frame.key, self.tokens[is_quoted and at + 1 or at])
         local token = self.tokens[value]
         if token and token.kind == "name" and (self:is(value + 1, ",") or self:is(value + 1, "}")) then
             self.aliases[frame.root .. "\0" .. frame.key] = token.text

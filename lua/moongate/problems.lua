@@ -11,6 +11,7 @@ local M = {}
 ---@field severity? "error"|"warning" an error unless it says otherwise; a warning fails nothing
 ---@field message string
 ---@field hint? string
+---@field is_raised? boolean an error of Lua's own, whose words are for programs
 ---@field about? string the name it is about: one mistake with a name is told once for a line
 
 local List = {}
@@ -38,7 +39,7 @@ end
 function List:add(problem)
     for at, other in ipairs(self) do
         if is_same(other, problem) then
-            if not other.column and problem.column then self[at] = problem end
+            if not other.column and problem.column or other.is_raised and problem.column then self[at] = problem end
             return
         end
     end

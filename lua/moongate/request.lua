@@ -163,7 +163,7 @@ local function missing(key, extensions)
     local others = {}
     for name in pairs(extensions) do others[#others + 1] = name end
     local message, hint = require("moongate.names").missing("req", key, others)
-    error(("%s (%s)"):format(message, hint), 3)
+    error(("%s (%s)"):format(message, hint), 2) -- called as the last thing of __index
 end
 
 function MT.__index(req, key)

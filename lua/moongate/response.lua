@@ -61,7 +61,7 @@ end
 --- The place of the route is left out where the text begins with it.
 local function log_failure(req, text)
     local place = place_of(req)
-    if place ~= "" and text:sub(1, #place - 1) == place:sub(3, -2) .. ":" then place = "" end
+    if place ~= "" and text:sub(1, #place - 2) == place:sub(3, -2) .. ":" then place = "" end
     log(3, ("request %s: %s %s%s: %s"):format(req.id, req.method, req.target, place, text))
 end
 

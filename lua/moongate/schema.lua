@@ -125,12 +125,19 @@ function M.count(least, most)
     end)
 end
 
+--- "5 minutes" was probably meant to be "5m".
+local function guess(read, value)
+    local digits, letter = tostring(value):match("^%s*(%d+%.?%d*)%s*(%a)%a*%s*$")
+    local short = digits and digits .. letter:lower()
+    return short and short ~= value and read(short) and ("did you mean %q?"):format(short) or nil
+end
+
 --- What a limit says: from the least to the most, as users write them.
 local function measured(read, show, noun, least, most)
     local expected = ("%s from %q to %q"):format(noun, show(least), show(most))
     return M.custom(expected, { "string", "number" }, function(value)
         local amount, message = read(value)
-        if not amount then return nil, message end
+        if not amount then return nil, message, guess(read, value) end
         if amount < least or amount > most then return nil end
         return amount
     end)
@@ -154,6 +161,9 @@ function M.choice(words)
                 if value == word then return value end
             end
             local near = type(value) == "string" and M.nearest(value, words)
+            for _, word in ipairs(words) do -- "warning" is meant to be "warn"
+                if not near and type(value) == "string" and (value:sub(1, #word) == word or #value > 2 and word:sub(1, #value) == value) then near = word end
+            end
             return nil, nil, near and ("did you mean %q?"):format(near) or nil
         end)
 end
@@ -199,8 +209,8 @@ function M.list(item, least, most)
         local normalised, whole = {}, true
         for key in pairs(value) do
             if type(key) ~= "number" then
-                report(M.join(path, key), "a list has no named entries")
-                whole = false
+                report(path, "expected a list, got a table with names", ("each entry is %s"):format(item.expected))
+                return nil
             end
         end
         for at, entry in ipairs(value) do
@@ -208,7 +218,7 @@ function M.list(item, least, most)
             whole = whole and normalised[at] ~= nil
         end
         if #value < (least or 0) then
-            report(path, ("expected at least %d, each %s"):format(least, item.expected))
+            report(path, ("expected %s, got an empty list"):format(item.expected))
             return nil
         end
         if #value > (most or math.huge) then

@@ -11,10 +11,10 @@ local function place(tree, at, to)
 end
 
 --- Calls at a line, of a method or a field, or of a plain name.
-local function calls_at(tree, line, name)
+local function calls_at(tree, line, name, is_method)
     local found = {}
     for _, call in ipairs(tree.calls) do
-        local called = call.method or call.fn.key or call.fn.name
+        local called = call.method or not is_method and (call.fn.key or call.fn.name)
         if called == name and lexer.position(tree.lines, call.opens) == line then found[#found + 1] = call end
     end
     return found
@@ -31,7 +31,7 @@ local function with_value(calls, spot)
 end
 
 local function call_of(tree, line, spot)
-    local calls = calls_at(tree, line, spot.what:match("[%w_]+$"))
+    local calls = calls_at(tree, line, spot.what:match("[%w_]+$"), spot.what:find(":", 1, true) and not spot.about)
     if #calls > 1 and type(spot.value) == "string" then calls = with_value(calls, spot) end
     return #calls == 1 and calls[1] or nil
 end
@@ -81,6 +81,13 @@ function M.name(tree, line, name)
     end
     if from then return place(tree, from, to) end
     return nil
+end
+
+--- The last argument of the call that a spot names.
+---@return table? node
+function M.last(tree, line, spot)
+    local call = call_of(tree, line, spot)
+    return call and call.args[#call.args]
 end
 
 --- The first argument of a plain call that is given that text, at whatever line.

@@ -56,7 +56,7 @@ function M.shown(value)
         local ok, text = pcall(json.encode, value)
         return ok and text and #text <= VALUE_MAX and "raised the table " .. text or "raised a table"
     end
-    if value == nil then return "nil: error() takes a message: error() takes a message" end
+    if value == nil then return "nil was raised: error() takes a message" end
     local text = M.plain(value)
     return type(value) == "string" and text or type(value) == "table" and text or ("raised the %s %s"):format(type(value), text)
 end

@@ -57,9 +57,8 @@ function Parser:expect(text)
 end
 
 function Parser:name()
-    local token = self:next()
-    if token.kind ~= "name" then error(("expected a name, got %q"):format(token.text), 0) end
-    return token
+    if self:peek().kind ~= "name" then error(("expected a name, got %q"):format(self:peek().text), 0) end
+    return self:next()
 end
 
 --- The last byte of the token before.
@@ -279,7 +278,7 @@ function expression(self, limit)
         local right = expression(self, priority[2])
         if TESTS[operator.text] then
             mark_tested(left)
-            if operator.text ~= "and" and operator.text ~= "or" or right.t == "name" then mark_tested(right) end
+            if operator.text ~= "and" then mark_tested(right) end -- `bit or bit32`: the one or the other
         end
         left = { t = "op", at = left.at, to = self:last(), op = operator.text, a = left, b = right }
     end
@@ -421,6 +420,7 @@ end
 ---@param text string
 ---@return moongate.Tree?
 ---@return string? message
+---@return integer? at the byte that cannot be read
 function M.read(text)
     local tree = { globals = {}, fields = {}, calls = {}, lines = lexer.lines(text), text = text }
     local self = setmetatable({ tokens = lexer.tokens(text), at = 1, depth = 0, tree = tree }, Parser)
@@ -428,7 +428,7 @@ function M.read(text)
         block(self)
         if self:peek() ~= END then error(("%q is not expected here"):format(self:peek().text), 0) end
     end)
-    if not ok then return nil, message end
+    if not ok then return nil, message, self:peek() ~= END and self:peek().at or nil end
     return tree
 end
 

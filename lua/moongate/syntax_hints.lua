@@ -23,6 +23,7 @@ local HABITS = {
     { "^%s*def%s", "a function is written local function name(…) … end" }, { "^%s*fn%s", "a function is written local function name(…) … end" },
     { "^%s*try%s*", "write local ok, result = pcall(fn)" },
     { "%f[%w_]elif%f[^%w_]", "write elseif" }, { "%f[%w_]elsif%f[^%w_]", "write elseif" },
+    { "^%s*[%a_][%w_]*:%s", "a setting is written name = value" },
     { "`", "text stands in quotes, or in [[ … ]] when it has several lines" },
     { "%?[^:]*:", "write condition and yes or no" },
 }
@@ -33,8 +34,8 @@ local MESSAGES = {
     { "near '%->'", "a field is written with a dot, a method with a colon" },
     { "^'}' expected .*near ':'", 'in a table a key is written name = value, or ["name"] = value' },
     { "^'}' expected .*near '='", "a key that is no plain name is written [\"name\"] = value" },
-    { "^'}' expected", "entries of a table are separated by commas: one is missing here, or the closing }" },
-    { "^'%)' expected", "arguments are separated by commas, and closed by a bracket: one of them is missing here" },
+    { "^'}' expected", "entries of a table are separated by commas: one is missing before this, or the closing }" },
+    { "^'%)' expected", "arguments are separated by commas, and closed by a bracket: one of them is missing before this" },
     { "^unfinished string", "the string is not closed at its line; text of several lines stands in [[ … ]]" },
     { "^unfinished long", "the long string or comment is not closed by ]]" },
     { "^'do' expected", "a loop is written while … do … end, or for … do … end" },
@@ -56,8 +57,11 @@ end
 
 --- A return that is followed by something in its block.
 local function after_return(message, before)
-    return message:match("^'end' expected .*near '[%w_]+'$") and before:match("^%s*return%f[%W]") and "return is the last statement of its block" or nil
+    local follows = message:match("^'end' expected .*near '[%w_]+'$") and before:match("^%s*return%f[%W]")
+    return follows and "return is the last statement of its block: is an end missing before this line?" or nil
 end
+
+local ELSE_IF = "`else if` opens another if, with an end of its own: write elseif"
 
 --- What to do about a message of the compiler.
 ---@param message string without its place
@@ -66,10 +70,11 @@ end
 ---@param text string the whole file
 ---@return string? hint
 function M.hint(message, line, before, text)
-    if message:match("to close 'if'") and text:match("%f[%w]else%s+if%f[%W]") then
-        return "`else if` opens another if, with an end of its own: write elseif"
-    end
-    return first(HABITS, bare(line)) or after_return(message, before) or first(HABITS, bare(before):match("%S") and message:match("near '[^%w]")
+    if line == "" then return nil end
+    local habit = first(HABITS, bare(line))
+    local lacks_end = message:match("^'end' expected") or message:match("near '%)'$") or message:match("near '<eof>'$")
+    if not habit and lacks_end and text:match("%f[%w]else%s+if%f[%W]") then return ELSE_IF end
+    return habit or after_return(message, before) or first(HABITS, bare(before):match("%S") and message:match("near '[^%w]")
         and bare(before) or "") or first(MESSAGES, message)
 end
 

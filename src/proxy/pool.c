@@ -142,7 +142,13 @@ static int add_line(struct upstream *upstream, struct slice line, char *ret_mess
         snprintf(why, sizeof why, "an upstream has at most %d servers, counting every address of a name", PROXY_SERVERS_MAX);
     }
     if (count < 0) {
-        snprintf(ret_message, room, "upstream \"%s\": server \"%.*s\": %s", upstream->name, (int)line.bytes, line.at, why);
+        if (!weight)
+            address = line;
+        bool named = strlen(upstream->name) == address.bytes && memcmp(upstream->name, address.at, address.bytes) == 0;
+        if (named)
+            snprintf(ret_message, room, "upstream \"%s\": %s", upstream->name, why);
+        else
+            snprintf(ret_message, room, "upstream \"%s\": server \"%.*s\": %s", upstream->name, (int)address.bytes, address.at, why);
         return count;
     }
     for (int i = 0; i < count; i++) {

@@ -63,7 +63,7 @@ describe("an app", function()
             ["app:get('/u/{id}', f)"] = 'app:get: "/u/{id}": a capture is written with a colon (write "/u/:id")',
             ["app:get('/u/<int:id>/x', f)"] = 'app:get: "/u/<int:id>/x": a capture is written with a colon (write "/u/:id/x")',
             ["app:files('/u/{path...}', 'd')"] = 'app:files: "/u/{path...}": a capture is written with a colon (write "/u/:path")',
-            ["mg.app(mg)"] = "mg.app: it takes nothing (write mg.app())",
+            ["mg.app(mg)"] = "mg:app: it is called with a dot (write mg.app())",
             ["app:get(7, f)"] = 'app:get: expected a pattern such as "/users/:id", got 7',
             ["app:get('/x')"] = "app:get: expected a handler function or a descriptor, got nothing"
                 .. " (name the function, without calling it; is it defined above this line?)",
@@ -72,7 +72,7 @@ describe("an app", function()
             ["app:get('/x', { bdy = 1 }, f)"] = 'app:get: bdy: unknown key (did you mean "body"?)',
             ["app:get('/x', { methods = 'PUT' }, f)"] = "app:get: methods: unknown key (known here: when, body, name)",
             ["app:route('/x', { methods = 'get' }, f)"] = 'app:route: methods: expected a method such as "GET", got "get" (did you mean "GET"?)',
-            ["app.get('/x', f)"] = "app:get: it is called with a colon (write app:get(…))",
+            ["app.get('/x', f)"] = "app.get: it is called with a colon (write app:get(…))",
             ["app:filter('/x')"] = 'app:filter: expected a filter function(req, next), got nothing',
             ["app:group('/x/', f)"] = 'app:group: "/x/": a prefix does not end in a slash (write "/x")',
             ["app:group('/x/*')"] = 'app:group: "/x/*": nothing can follow a wildcard',
@@ -216,7 +216,7 @@ describe("an upstream", function()
 
     it("refuses what cannot be served by, at the line of the call", function()
         for text, message in pairs {
-            ["{ servers = {} }"] = "servers: expected at least 1",
+            ["{ servers = {} }"] = "got an empty list",
             ["{}"] = "servers: missing",
             ["{ servers = 'a' }"] = "a port is missing",
             ["{ servers = 'a:0' }"] = "ports go from 1 to 65535",

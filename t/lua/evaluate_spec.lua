@@ -100,7 +100,7 @@ describe("evaluating", function()
             ["deep.lua"] = "local dead = require 'dies'\nreturn dead", ["dies.lua"] = "\nerror('at load')",
         }
         assert.same({ "util.lua:4: attempt to index local 'x' (a nil value)" }, site:problems "site.lua")
-        assert.same({ 'typo.lua:2:1: attempt to call global \'pirnt\' (a nil value) | did you mean "print"?' }, site:problems "typo.lua")
+        assert.same({ 'typo.lua:2:1: global "pirnt" is not there | did you mean "print"?' }, site:problems "typo.lua")
         assert.same({ 'tables.lua:1: raised "own"' }, site:problems "tables.lua")
         assert.same({ 'nosuch.lua:1:16: module "not.there" not found: neither not/there.lua, not/there/init.lua nor an installed one' },
             site:problems "nosuch.lua")
@@ -208,7 +208,7 @@ describe("evaluating", function()
     it("keeps long names of files whole", function()
         local name = ("d"):rep(100) .. "/site.lua"
         with { [name] = "\nlocal x = = 1", [("e"):rep(100) .. "/site.lua"] = "\nerror('x')" }
-        assert.equal(name .. ":2: unexpected symbol near '='", site:problems(name)[1])
+        assert.equal(name .. ":2:11: unexpected symbol near '='", site:problems(name)[1])
         assert.equal(("e"):rep(100) .. "/site.lua:2: x", site:problems(("e"):rep(100) .. "/site.lua")[1])
     end)
 end)

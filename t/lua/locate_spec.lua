@@ -28,8 +28,8 @@ return {
     it("finds keys at every depth, past comments, strings, calls and functions", function()
         for path, expected in pairs {
             ["listen"] = "5:3", ["listen[1]"] = "5:14", ["listen[2]"] = "5:19", ["listen[3]"] = "5:28", ["app"] = "6:3",
-            ["limits"] = "7:3", ["limits.head"] = "8:5", ["limits.body"] = "8:33", ["limits.idle"] = "9:5",
-            ['hosts["*.example.org"]'] = "12:13", ["last"] = "14:3",
+            ["limits"] = "7:3", ["limits.head"] = "8:5", ["limits.body"] = "8:33", ["limits.idle"] = "9:6",
+            ['hosts["*.example.org"]'] = "12:14", ["last"] = "14:3",
         } do
             assert.equal(expected, place(text, path), path)
         end
@@ -37,7 +37,7 @@ return {
 
     it("follows an entry to the table that it names", function()
         assert.equal("2:17", place(text, "tight.head"))
-        assert.equal("2:30", place(text, "tight.line"))
+        assert.equal("2:31", place(text, "tight.line"))
     end)
 
     it("names the nearest key around one that is not written, or nothing", function()

@@ -58,11 +58,11 @@ describe("a schema", function()
     end)
 
     it("counts the entries of a list from both sides", function()
-        assert.same({ "listen: expected at least 1, each a string" }, messages(site, { listen = {} }))
+        assert.same({ "listen: expected a string, got an empty list" }, messages(site, { listen = {} }))
         assert.same({}, messages(site, { listen = { "a", "b" } }))
         assert.same({ "listen: expected at most 2, got 3" }, messages(site, { listen = { "a", "b", "c" } }))
         assert.same({ 'listen[2]: expected a string, got 7' }, messages(site, { listen = { "a", 7 } }))
-        assert.same({ "listen.x: a list has no named entries" }, messages(site, { listen = { "a", x = "b" } }))
+        assert.same({ "listen: expected a list, got a table with names | each entry is a string" }, messages(site, { listen = { "a", x = "b" } }))
     end)
 
     it("takes false where false is a value", function()

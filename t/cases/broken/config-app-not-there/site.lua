@@ -1,0 +1,4 @@
+return {
+    listen = ":8080",
+    app = "ap.lua",
+}

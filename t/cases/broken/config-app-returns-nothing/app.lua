@@ -1,0 +1,2 @@
+local mg = require "moongate"
+local app = mg.app()

@@ -1,0 +1,5 @@
+return {
+    app = "app.lua",
+    listen = localhost,
+    debug = yes,
+}

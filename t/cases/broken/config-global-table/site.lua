@@ -1,0 +1,4 @@
+config = {
+    app = "app.lua",
+}
+return config

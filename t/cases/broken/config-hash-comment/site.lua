@@ -1,0 +1,5 @@
+# my site
+return {
+    # the app
+    app = "app.lua",
+}

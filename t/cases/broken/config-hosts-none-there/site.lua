@@ -1,0 +1,3 @@
+return {
+    hosts = { ["a.org"] = "a.lua", ["b.org"] = "b.lua" },
+}

@@ -1,0 +1,3 @@
+return {
+    hosts = { ["example.org:8080"] = "app.lua" },
+}

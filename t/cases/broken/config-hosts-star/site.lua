@@ -1,0 +1,3 @@
+return {
+    hosts = { ["www.*.org"] = "app.lua", ["*.ok.org"] = "app.lua" },
+}

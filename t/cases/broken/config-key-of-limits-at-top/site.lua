@@ -1,0 +1,4 @@
+return {
+    app = "app.lua",
+    head = "16k",
+}

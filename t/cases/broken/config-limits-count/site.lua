@@ -1,0 +1,4 @@
+return {
+    app = "app.lua",
+    limits = { fields = 1000000 },
+}

@@ -1,0 +1,4 @@
+return {
+    app = "app.lua",
+    limits = { bodyy = "1m", idel = "5s" },
+}

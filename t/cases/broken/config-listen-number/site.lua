@@ -1,0 +1,4 @@
+return {
+    app = "app.lua",
+    listen = 8080,
+}

@@ -1,0 +1,6 @@
+local mg = require "moongate"
+local app = mg.app()
+
+app:get("/", function(req) return "hello" end)
+
+return app

@@ -1,0 +1,4 @@
+return {
+    app = "app.lua",
+    log = "access.log",
+}

@@ -1,0 +1,4 @@
+return {
+    app = "app.lua",
+    name = "my/site",
+}

@@ -1,0 +1,1 @@
+return function() return { app = "app.lua" } end

@@ -1,0 +1,1 @@
+local config = { app = "app.lua" }

@@ -1,0 +1,3 @@
+local mg = require "moongate"
+local app = mg.app()
+error("no password")

@@ -1,0 +1,4 @@
+local mg = require "moongate"
+local app = mg.app()
+app:get("x", 1)
+return app

@@ -1,0 +1,6 @@
+local mg = require "moongate"
+local app = mg.app()
+
+app:files("/assets/*", "asets")
+app:files("/img", ".")
+return app

@@ -1,0 +1,5 @@
+local M = {
+    size = 10
+    get = function() end,
+}
+return M

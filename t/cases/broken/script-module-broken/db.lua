@@ -1,0 +1,5 @@
+local M = {}
+function M.get(key)
+    if key = nil then return nil end
+end
+return M

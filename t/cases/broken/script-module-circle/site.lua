@@ -1,0 +1,6 @@
+local mg = require "moongate"
+local app = mg.app()
+
+local a = require "a"
+app:get("/", function(req) return a.x end)
+return app

@@ -1,0 +1,4 @@
+local app = mg.app()
+
+app:get("/", function(req) return "hello" end)
+return app

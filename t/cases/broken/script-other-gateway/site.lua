@@ -1,0 +1,7 @@
+local mg = require "moongate"
+local app = mg.app()
+
+app:get("/", function(req)
+    ngx.say("hello")
+end)
+return app

@@ -1,0 +1,5 @@
+local mg = require "moongate"
+local app = mg.app()
+
+app:get("hello", function(req) return "hello" end)
+return app

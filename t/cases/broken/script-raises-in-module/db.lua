@@ -1,0 +1,4 @@
+local settings = {}
+local M = {}
+M.host = settings.database.host
+return M

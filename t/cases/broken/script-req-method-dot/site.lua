@@ -1,0 +1,5 @@
+local mg = require "moongate"
+local app = mg.app()
+
+app:post("/", function(req) return req.json() end)
+return app

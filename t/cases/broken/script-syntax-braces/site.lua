@@ -1,0 +1,7 @@
+local mg = require "moongate"
+local app = mg.app()
+
+app:get("/", function(req) {
+    return "hello"
+})
+return app
