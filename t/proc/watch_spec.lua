@@ -23,6 +23,12 @@ local function serves(s, text, seconds)
     instance.wait_until(function() return s:get("/say").body == text end, seconds)
 end
 
+--- How many folders the kernel watches for a process.
+local function folders_watched(pid)
+    local _, count = io.popen(("cat /proc/%d/fdinfo/*"):format(pid)):read("*a"):gsub("inotify wd:", "")
+    return count
+end
+
 --- How many reloads, good and bad, have been told in the log.
 local function reloads(s)
     instance.wait_until(function() return instance.status(s.name).reload.state == "idle" end)
@@ -105,16 +111,20 @@ describe("a watched file", function()
     end)
 
     it("is the only one that matters in its folder", function()
-        local folder = server.folder { ["site.lua"] = "fake say one\n", ["other.lua"] = "" }
-        local s = start(folder .. "/site.lua")
-        write(folder .. "/other.lua", "changed")
-        write(folder .. "/new.lua", "new")
-        put(folder .. "/site.lua.bak", "")
-        os.remove(folder .. "/new.lua")
-        assert(os.execute(("mkdir %s/sub && touch %s/sub/site.lua && chmod 700 %s/sub"):format(folder, folder, folder)))
+        local folder = server.folder { ["site.lua"] = "fake say one\n", ["other.lua"] = "fake say other\n" }
+        local s, witness = start(folder .. "/site.lua"), start(folder .. "/other.lua")
+        for round = 1, 2 do -- when the witness has reloaded for the second time, ours would have for the first
+            write(folder .. "/new.lua", "new")
+            os.remove(folder .. "/new.lua")
+            assert(os.execute(("mkdir %s/sub && touch %s/sub/site.lua && chmod 700 %s/sub && rm -r %s/sub"):format(folder, folder, folder, folder)))
+            put(folder .. "/other.lua", "fake say " .. round)
+            serves(witness, tostring(round))
+        end
+        assert.equal(2, reloads(witness))
         assert.equal(0, reloads(s))
         assert.equal(1, settle(s, folder .. "/site.lua"))
         s:stop()
+        witness:stop()
     end)
 
     it("may be one of several, in several folders", function()
@@ -125,11 +135,19 @@ describe("a watched file", function()
         write(folder .. "/b/other.lua", "")
         write(folder .. "/b/lib.lua", "")
         instance.wait_until(function() return reloads(s) == 1 end)
+        local watched = folders_watched(s.pid)
         put(folder .. "/a/site.lua", "fake say two") -- lib.lua is not a part of it any more
         serves(s, "two")
-        write(folder .. "/b/lib.lua", "")
+        assert.equal(watched - 1, folders_watched(s.pid))
+        local before, witness = reloads(s), start(folder .. "/b/lib.lua")
+        for round = 1, 2 do
+            put(folder .. "/b/lib.lua", "fake say " .. round)
+            serves(witness, tostring(round))
+        end
+        assert.equal(before, reloads(s))
         assert.equal(1, settle(s, folder .. "/a/site.lua"))
         s:stop()
+        witness:stop()
     end)
 
     it("may be named by a relative path", function()
