@@ -31,6 +31,17 @@ function M.pattern_check(pattern)
     return nil, ffi.string(message)
 end
 
+local ENOENT = -2
+
+--- Why the system does not know a host name; nil when it does, or did not say within so many milliseconds.
+---@param host string
+---@param wait_ms integer
+---@return string? why
+function M.unknown_host(host, wait_ms)
+    if C.mg_host_known(host, #host, wait_ms, message, 512) == ENOENT then return ffi.string(message) end
+    return nil
+end
+
 --- The table of limits: one row per setting.
 ---@return { field: string, key: string, prose: string, kind: integer, initial: number, least: number, most: number }[]
 function M.settings_rows()

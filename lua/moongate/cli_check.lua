@@ -1,6 +1,8 @@
 --- `moongate check FILE [--json]`: everything that a reload checks. Exit code 0, or 1 with every problem told.
+local abi = require "moongate.abi"
 local evaluate = require "moongate.evaluate"
 local json = require "moongate.json"
+local judge = require "moongate.judge"
 local text = require "moongate.cli_text"
 
 local M = {}
@@ -28,6 +30,7 @@ end
 ---@param err? file* standard error
 ---@return integer exit_code
 function M.run(options, out, err)
+    judge.resolve = abi.unknown_host
     local evaluation = evaluate.command(options)
     local problems = evaluation.problems
     local failed = evaluation.config == nil

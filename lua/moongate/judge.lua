@@ -126,27 +126,32 @@ local function upstreams_of(whole)
     return list
 end
 
+local RESOLVE_MS = 3000 -- for all names together: a check is quick, also where the network is down
+
 --- Names of servers that the system does not know now: it may know them when they are needed.
 local function check_names(generation, whole)
-    local told = {}
+    local told, left_ms = {}, RESOLVE_MS
     for _, upstream in ipairs(upstreams_of(whole)) do
         for _, server in ipairs(upstream.servers) do
             local host = server.address:match("^([%w_][%w%-_.]*):%d+$")
             if host and not host:match("^[%d.]+$") and not told[host] then
                 told[host] = true
-                local why = M.resolve(host)
+                local since = os.time()
+                local why = left_ms > 0 and M.resolve(host, left_ms)
+                left_ms = left_ms - math.max(0, os.time() - since) * 1000
                 if why then
                     add(generation, upstream.where, {
                         severity = "warning", message = ("upstream %q: the name %q is not known: %s"):format(upstream.name, host, why),
-                        hint = "it is asked for again when the first request is passed on",
-                    }, { about_text = host })
+                        hint = "a worker does not start as long as it is not known",
+                    })
                 end
             end
         end
     end
 end
 
---- Why a name cannot be resolved; nil when it can, or when nobody can tell. Replaced by the program, which can ask.
+--- Why a name cannot be resolved, asked for at most so many milliseconds; nil when it can, or when nobody can tell. `check` asks the system.
+---@type fun(host: string, wait_ms: integer): string?
 function M.resolve() return nil end
 M.privileged_below = privileged_below
 

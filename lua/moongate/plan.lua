@@ -89,6 +89,7 @@ function M.main(options, out, sources)
         io.stderr:write(evaluation.problems:text())
         return 1
     end
+    io.stderr:write(evaluation.problems:text()) -- warnings
     local ok, message = true, nil
     if sources >= 0 then ok, message = snapshot.write(sources, evaluation.read:encode()) end
     if ok then ok, message = snapshot.write(out, M.text(evaluation)) end

@@ -17,6 +17,7 @@
 #include "gate/trial.h"
 #include "http/inflate.h"
 #include "http/url.h"
+#include "proxy/address.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -324,6 +325,11 @@ EXPORT struct route_builder *mg_routes_new(void)
 EXPORT void mg_routes_free(struct route_builder *b)
 {
     route_builder_free(b);
+}
+
+EXPORT int32_t mg_host_known(const char *host, uint32_t bytes, uint32_t wait_ms, char *ret_message, uint32_t message_bytes)
+{
+    return address_is_known(host, bytes, wait_ms, ret_message, message_bytes);
 }
 
 EXPORT int32_t mg_pattern_check(const char *pattern, uint32_t bytes, char *ret_message, uint32_t message_bytes)

@@ -108,6 +108,7 @@ int32_t mg_reply_proxy(struct mg_worker *w, uint32_t slot, int32_t upstream, con
 
 struct route_builder *mg_routes_new(void);
 void mg_routes_free(struct route_builder *b);
+int32_t mg_host_known(const char *host, uint32_t bytes, uint32_t wait_ms, char *ret_message, uint32_t message_bytes); /* address_is_known() */
 int32_t mg_pattern_check(const char *pattern, uint32_t bytes, char *ret_message, uint32_t message_bytes);
 /* As route_add(); methods as a mask in a double. */
 int32_t mg_routes_add(struct route_builder *b, const char *host, uint32_t host_bytes, const char *pattern, uint32_t bytes, double methods,

@@ -4,11 +4,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 _Static_assert(sizeof(struct sockaddr_storage) <= 16 * sizeof(uint64_t), "every family fits");
 
@@ -121,4 +123,81 @@ int address_resolve(const char *text, uint32_t bytes, struct proxy_address *ret_
     }
     freeaddrinfo(found);
     return (int)count;
+}
+
+/* A question to the resolver. Whoever is the last to let go frees it: the one who asked, or the thread. */
+struct question {
+    pthread_mutex_t lock;
+    pthread_cond_t answered;
+    char host[256];
+    int error, holders;
+    int is_answered;
+};
+
+static void question_put(struct question *question)
+{
+    int left = --question->holders;
+    pthread_mutex_unlock(&question->lock);
+    if (left > 0)
+        return;
+    pthread_cond_destroy(&question->answered);
+    pthread_mutex_destroy(&question->lock);
+    free(question);
+}
+
+static void *question_ask(void *argument)
+{
+    struct question *question = argument;
+    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM }, *found = NULL;
+    int error = getaddrinfo(question->host, NULL, &hints, &found);
+    if (!error)
+        freeaddrinfo(found);
+    pthread_mutex_lock(&question->lock);
+    question->error = error;
+    question->is_answered = 1;
+    pthread_cond_signal(&question->answered);
+    question_put(question);
+    return NULL;
+}
+
+static struct question *question_new(const char *host, uint32_t bytes)
+{
+    struct question *question = bytes < sizeof question->host ? calloc(1, sizeof *question) : NULL;
+    if (!question)
+        return NULL;
+    pthread_mutex_init(&question->lock, NULL);
+    pthread_cond_init(&question->answered, NULL);
+    memcpy(question->host, host, bytes);
+    question->holders = 2;
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, question_ask, question) == 0) {
+        pthread_detach(thread);
+        return question;
+    }
+    free(question);
+    return NULL;
+}
+
+int address_is_known(const char *host, uint32_t bytes, uint32_t wait_ms, char *ret_message, uint32_t message_bytes)
+{
+    struct question *question = question_new(host, bytes);
+    if (!question)
+        return -ETIMEDOUT;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += wait_ms / 1000;
+    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&question->lock);
+    int late = 0;
+    while (!question->is_answered && !late)
+        late = pthread_cond_timedwait(&question->answered, &question->lock, &until);
+    int result = !question->is_answered ? -ETIMEDOUT : question->error ? -ENOENT : 0;
+    if (result == -ENOENT)
+        snprintf(ret_message, message_bytes, "%s", gai_strerror(question->error));
+    question_put(question);
+    return result;
 }

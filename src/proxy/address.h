@@ -18,3 +18,7 @@ struct proxy_address {
  * or -ENOENT (no such name) with what is wrong in ret_message. */
 int address_resolve(const char *text, uint32_t bytes, struct proxy_address *ret_addresses, uint32_t room, char *ret_message,
                     uint32_t message_bytes);
+
+/* Does the system know that host name? It is asked in a thread of its own and waited for at most wait_ms, for a check of a configuration.
+ * 0: yes; -ENOENT: no, with a message; -ETIMEDOUT: it did not say in time, and the thread is left behind. */
+int address_is_known(const char *host, uint32_t bytes, uint32_t wait_ms, char *ret_message, uint32_t message_bytes);
