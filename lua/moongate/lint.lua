@@ -217,6 +217,10 @@ function Lint:tell_global(node)
     for _, word in ipairs { "true", "false", "nil" } do there[#there + 1] = word end
     table.sort(there)
     local _, hint = M.meant(node.name, there)
+    local below = self.tree.declared[node.name]
+    if below and below > node.at then
+        hint = ("a local is known from its line on: %q is made at line %d"):format(node.name, (syntax.position(self.tree, below)))
+    end
     self:add(node.at, node.to, ("global %q is not there"):format(node.name), hint, node.name)
 end
 

@@ -72,6 +72,7 @@ end
 function Parser:declare(token, init)
     local var = { name = token.text, at = token.at, uses = 0, writes = 0, init = init }
     self.scope = { var = var, outer = self.scope }
+    if self.depth == 0 then self.tree.declared[token.text] = token.at end
     return var
 end
 
@@ -413,6 +414,7 @@ end
 ---@field globals table[] names that are no local, in the order of the text
 ---@field fields table[] `object.key`, `object["key"]` and `object:key`
 ---@field calls table[]
+---@field declared table<string, integer> where the last local of a name is declared outside of functions
 ---@field returned? table what the file returns
 ---@field lines integer[] where its lines begin
 
@@ -422,7 +424,7 @@ end
 ---@return string? message
 ---@return integer? at the byte that cannot be read
 function M.read(text)
-    local tree = { globals = {}, fields = {}, calls = {}, lines = lexer.lines(text), text = text }
+    local tree = { globals = {}, declared = {}, fields = {}, calls = {}, lines = lexer.lines(text), text = text }
     local self = setmetatable({ tokens = lexer.tokens(text), at = 1, depth = 0, tree = tree }, Parser)
     local ok, message = pcall(function()
         block(self)
