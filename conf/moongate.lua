@@ -31,6 +31,8 @@ return {
     head_time    = "10s",   -- from the first byte of a request to the end of its head; beyond it 408
     body_time    = "30s",   -- between two pieces of a request body; beyond it 408
     body_rate    = "256",   -- least bytes a second of a body while it is waited for, after the first body_time; below it 408; 0: none
+    handler_time  = "1s",   -- a handler or a task runs without waiting; then it is stopped, its request answered 503; 0: no limit
+    handler_grace = "4s",   -- code that cannot be stopped goes on after that; then its worker is replaced
     idle         = "60s",   -- a connection without a request; then it is closed
     write_stall  = "30s",   -- a client takes nothing of an answer that waits for it; then its connection is reset
     linger       = "2s",    -- reading on after an error answer, so that the client can read it

@@ -54,6 +54,8 @@ end)
 local ROUTE_FIELDS = {
     { name = "when", type = schema.func },
     { name = "body", type = schema.size(0, BODY_MAX) },
+    { name = "handler_time", type = schema.duration(10, 3.6e6) },
+    { name = "handler_grace", type = schema.duration(10, 3.6e6) },
     { name = "name", type = schema.string },
 }
 
@@ -73,6 +75,11 @@ local OPTIONS = {
     files = schema.record(fields_with(descriptor.FIELDS.files)),
     proxy = schema.record(fields_with(descriptor.FIELDS.proxy, { METHODS_FIELD })),
     redirect = schema.record(fields_with(descriptor.FIELDS.redirect)),
+    limits = schema.record {
+        { name = "body", type = schema.size(0, BODY_MAX) },
+        { name = "handler_time", type = schema.duration(10, 3.6e6) },
+        { name = "handler_grace", type = schema.duration(10, 3.6e6) },
+    },
     start = schema.record { { name = "once", type = schema.boolean, default = false } },
 }
 
@@ -82,6 +89,7 @@ local function new_root()
         scoped_errors = {}, -- error handlers of a host or a group, see compose.finish_errors()
         extended_at = {},   -- where each extension was made
         grafted = {},       -- apps whose hooks are here already
+        own_limits = {},    -- what its routes have that say nothing else
     }
 end
 
@@ -263,6 +271,15 @@ local function verb(name, methods)
         add_route(self, what, methods, full, pattern, checked, fn)
     end)
 end
+
+--- Limits of all routes of an app, wherever they stand, that have none of their own: `app:limits { body = "10m", handler_time = "200ms" }`.
+--- They go with the app where it is mounted.
+---@param limits { body?: string|integer, handler_time?: string|number, handler_grace?: string|number }
+public("limits", function(self, limits)
+    check_open(self, "app:limits")
+    if self.root ~= self then caller.raise("app:limits: limits are those of a whole app, not of a group or a host: say it of the app, or of each route") end
+    for name, value in pairs(schema.demand(OPTIONS.limits, limits, "app:limits", 1)) do self.own_limits[name] = value end
+end)
 
 --- `app:get(pattern, [options,] handler)` and its siblings. HEAD follows GET; `any` is every method.
 verb("get", { "GET" })

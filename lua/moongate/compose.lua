@@ -25,12 +25,18 @@ function M.below(prefix, filter_pattern)
     return { prefix .. filter_pattern }
 end
 
+--- A route's own options before those of its app.
+local function with_limits(options, limits)
+    if next(limits) == nil then return options end
+    return copy(limits, options or {})
+end
+
 local function graft_routes(target, source, scope, fail)
     for _, route in ipairs(source.routes) do
         local host, fits = narrow(scope.host, route.host)
         if fits then
             local full = scope.prefix .. route.pattern
-            local made = copy(route, { pattern = full, names = pattern.names(full) })
+            local made = copy(route, { pattern = full, names = pattern.names(full), options = with_limits(route.options, source.own_limits or {}) })
             made.host = host
             target.routes[#target.routes + 1] = made
         else

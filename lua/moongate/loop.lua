@@ -85,12 +85,19 @@ local function finish_task(task, ok, value)
     if task.on_end then task.on_end(task) end
 end
 
+--- What code that ran for too long has died of (src/abi/overrun.c): the client is told less than the log.
+local function overran(failure)
+    abi.border.overrun = 0
+    return { status = 503, kind = "handler-time", message = "this request took too much time", overrun = M.shown(failure) }
+end
+
 --- A dispatcher came back: to wait, to step aside, or dead.
 local function came_back(task, ok, what)
     if not ok then
         local slot = abi.border.current
         await.forget(task)
         local err, stack = explain(what), await.take_stack(what) or debug.traceback(task.co)
+        if abi.border.overrun == 1 then err = overran(err) end
         if slot < 0 then error(("the dispatcher failed outside of a request: %s\n%s"):format(M.shown(err), stack), 0) end
         M.run_job(function() on_error(slot, err, stack) end, slot)
     elseif what == ASIDE then
@@ -101,6 +108,12 @@ local function came_back(task, ok, what)
     end
 end
 
+--- What the master calls a task that runs.
+local function title_of(task)
+    task.title = task.where and "a task spawned at " .. task.where or "work of the gateway"
+    return task.title
+end
+
 local function step(task, job)
     await.enter(task)
     if task.kind == "dispatcher" then
@@ -109,6 +122,8 @@ local function step(task, job)
         return came_back(task, ok, what)
     end
     abi.border.current = -1
+    local title = task.title or title_of(task)
+    C.mg_beat_task(abi.worker, title, #title, task.most_ms or 0)
     local ok, what
     if task.fn then
         local fn = task.fn
@@ -123,6 +138,7 @@ local function step(task, job)
     end
     await.enter(nil)
     if not ok then
+        abi.border.overrun = 0
         what = explain(what)
         local traceback = what ~= await.CANCELLED and debug.traceback(task.co, M.shown(what)) or nil
         task.traceback = traceback
@@ -149,7 +165,11 @@ end
 local function resume_waiters()
     local task = await.pop()
     while task do
-        if task.kind == "dispatcher" then abi.border.current = task.slot or -1 end
+        if task.kind == "dispatcher" then
+            local slot = task.slot or -1
+            abi.border.current = slot
+            if slot >= 0 then C.mg_beat(abi.worker, slot) end
+        end
         step(task)
         handle_event()
         task = await.pop()
@@ -164,6 +184,7 @@ function M.run()
         local job = pop_job()
         if job then
             abi.border.current = job[2]
+            if job[2] >= 0 then C.mg_beat(abi.worker, job[2]) end
             step(leader(), job[1])
         else
             step(leader())

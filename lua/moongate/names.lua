@@ -40,7 +40,7 @@ M.kinds = {
         },
     },
     app = kind {
-        methods = [[any delete extend_request files filter get group head host mount on_done on_error on_start on_stop options patch post
+        methods = [[any delete extend_request files filter get group head host limits mount on_done on_error on_start on_stop options patch post
             proxy put redirect route]],
         values = "",
         instead = {

@@ -28,7 +28,7 @@ local SET = C.MG_FIELD_SET
 --- ---- errors ----
 
 local KINDS = { [404] = "not-found", [405] = "method-not-allowed", [500] = "internal-error" }
-local CODES = { ["not-found"] = 404, ["method-not-allowed"] = 405, ["internal-error"] = 500 }
+local CODES = { ["not-found"] = 404, ["method-not-allowed"] = 405, ["internal-error"] = 500, ["handler-time"] = 503 }
 local phrase = ffi.new("char[64]")
 
 local function phrase_of(status)
@@ -134,7 +134,7 @@ function M.describe_error(value, stack)
         local given = rawget(value, "status")
         status = is_error_status(given) and given or CODES[err.kind] or 500
     end
-    local text = is_answer and stacks.answer(err.kind or value.status, err.message)
+    local text = is_answer and (rawget(value, "overrun") or stacks.answer(err.kind or value.status, err.message))
         or stacks.shown(value):gsub("^moongate%.%a+:%d+: ", "") -- after a tail call no line of the script is left to point at
     err.message = err.message or not is_answer and text or nil
     err.traceback = stack and stacks.clean(text .. "\n" .. stack) or text
@@ -455,6 +455,8 @@ end
 --- ---- after the answer ----
 
 local function run_hook(fn, req, where)
+    local title = where and "on_done at " .. where or "an on_done hook"
+    C.mg_beat_task(abi.worker, title, #title, 0) -- each has its own time
     local ok, message = xpcall(fn, M.traced, req)
     if not ok then log(3, ("on_done%s: %s"):format(where and " at " .. where or "", message)) end
 end

@@ -9,6 +9,7 @@
 
 #include "base/must.h"
 #include "gate/gate.h"
+#include "gate/heart.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -22,6 +23,23 @@ EXPORT struct routes *mg_routes_make(const struct route_builder *b, const double
 EXPORT void mg_routes_name(struct routes *routes, uint32_t route, const char *text, uint32_t bytes)
 {
     routes_name(routes, route, (struct slice){ text, bytes });
+}
+
+EXPORT int32_t mg_routes_time(struct routes *routes, uint32_t route, double handler_ms, double grace_ms)
+{
+    return routes_time(routes, route, (struct route_time){ (uint32_t)handler_ms, (uint32_t)grace_ms });
+}
+
+EXPORT void mg_beat(struct mg_worker *w, uint32_t slot)
+{
+    const struct request *r = request_at(w, slot);
+    if (r && r->routes)
+        heart_beat(w, r);
+}
+
+EXPORT void mg_beat_task(struct mg_worker *w, const char *what, uint32_t bytes, double most_ms)
+{
+    heart_task(w, (struct slice){ what, bytes }, most_ms);
 }
 
 EXPORT void mg_routes_use(struct mg_worker *w, struct routes *routes)

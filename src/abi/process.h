@@ -14,6 +14,8 @@ struct routes;
 struct routes *mg_routes_make(const struct route_builder *b, const double *body_bytes, uint32_t routes, uint32_t number);
 /* What a route is called, for the master's log when the worker dies in it. */
 void mg_routes_name(struct routes *routes, uint32_t route, const char *text, uint32_t bytes);
+/* How long a route's code may run without waiting, in ms; 0: as the settings say. 0 or -ENOMEM. */
+int32_t mg_routes_time(struct routes *routes, uint32_t route, double handler_ms, double grace_ms);
 /* New requests are matched with these. */
 void mg_routes_use(struct mg_worker *w, struct routes *routes);
 /* They serve no more: MG_CONTROL_RETIRED comes when the last of their requests has ended, or soon when there are none. */
@@ -32,6 +34,13 @@ void mg_ready(struct mg_worker *w, double generation);
 int32_t mg_request_lives(struct mg_worker *w, uint32_t slot);
 /* Slots in use are below it. */
 uint32_t mg_request_top(const struct mg_worker *w);
+
+/* ---- the heartbeat ---- */
+
+/* This request goes on: a stretch of code begins that the master watches. */
+void mg_beat(struct mg_worker *w, uint32_t slot);
+/* A task begins or goes on. `most_ms` 0: it may take as long as a handler. */
+void mg_beat_task(struct mg_worker *w, const char *what, uint32_t bytes, double most_ms);
 
 /* ---- the master ---- */
 

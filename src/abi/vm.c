@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "abi/embedded.h"
+#include "abi/overrun.h"
 #include "gate/gate.h"
 
 int luaopen_cjson(lua_State *L);
@@ -168,17 +169,21 @@ int vm_worker(const struct vm_worker_boot *boot)
         .listeners = boot->listeners,
         .listener_numbers = boot->listener_numbers,
         .listener_count = boot->listener_count,
+        .closed = boot->closed,
+        .closed_count = boot->closed_count,
         .stats = boot->stats,
     };
     lua_State *L = start("moongate.worker", "main");
     if (!L)
         return 70;
     struct mg_worker *w = worker_new(&options);
+    overrun_watch(L, w);
     lua_pushlightuserdata(L, w);
     push_options(L, boot->options);
     lua_pushinteger(L, boot->generation ? boot->generation : 1);
     lua_pushinteger(L, boot->sources);
     int code = finish(L, 4);
+    overrun_forget();
     worker_free(w);
     lua_close(L);
     return code;

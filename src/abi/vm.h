@@ -29,6 +29,8 @@ struct vm_worker_boot {
     const int *listeners;     /* listening sockets to accept on */
     const uint32_t *listener_numbers; /* what the master calls them; NULL: 0, 1, 2 … */
     uint32_t listener_count;
+    const uint32_t *closed;   /* routes of this generation that are answered 503 */
+    uint32_t closed_count;
     int control;              /* SOCK_SEQPACKET to the master: struct control_message both ways (gate/control.h) */
     int access_log, error_log; /* descriptors, -1: none */
     struct mg_stats *stats;

@@ -20,6 +20,7 @@ enum control_kind {
     CONTROL_COMMIT,    /* argument = generation to serve; text = numbers of the sockets to accept on from now on, "0 1 5" */
     CONTROL_ABANDON,   /* argument = generation to forget */
     CONTROL_ASK,       /* argument = ticket, text = question */
+    CONTROL_CLOSE,     /* argument = number of a route that is answered 503 from now on; text = its generation */
     CONTROL_REOPEN,    /* + fd: new log; text = "access" or "error" */
 };
 

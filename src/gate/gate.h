@@ -17,6 +17,7 @@
 #include "gate/settings.h"
 #include "gate/stats.h"
 #include "gate/talk.h"
+#include "gate/worker.h"
 #include "http/body.h"
 #include "http/head.h"
 #include "http/render.h"
@@ -83,6 +84,7 @@ struct request {
     double body_since_ms;  /* the client is waited for since then; 0: it is not */
     double body_waited_ms; /* before that, in sum */
     uint32_t body_used;    /* bytes of kept input lent to Lua by the last read */
+    int32_t entry;         /* the route number that Lua got it with; match.route moves on among those of one path */
     int32_t body_error;
     double body_token, drain_token, gone_token, hold_token;
     uint32_t drain_mark;
@@ -117,6 +119,9 @@ struct mg_worker {
     struct mg_stats *stats;
     struct net *net;
     struct routes *routes; /* that new requests are matched with */
+    const uint32_t *closed;
+    uint32_t closed_count;
+    const struct routes *beating; /* that the heartbeat's name is of (heart.c) */
     struct http_common common;
     struct http_scan scan;
     struct http_head_limits limits;
@@ -146,37 +151,6 @@ struct mg_worker {
     int exit_code;
     struct side *side; /* proxy and file rooms and the requests they answer */
 };
-
-/* worker.c: the turn */
-struct worker_options {
-    uint32_t number, first, debug, generation;
-    int control, access_log, error_log;
-    const int *listeners;
-    const uint32_t *listener_numbers;
-    uint32_t listener_count;
-    struct mg_stats *stats;
-};
-struct mg_worker *worker_new(const struct worker_options *options);
-void worker_free(struct mg_worker *w);
-/* Opens the engine with the settings as they are now. 0, or -errno with a sentence in border.text. */
-int worker_open(struct mg_worker *w);
-/* Accepts, and tells the master. */
-int worker_serve(struct mg_worker *w);
-/* This generation serves from now on: tells the master. */
-void worker_ready(struct mg_worker *w, uint32_t generation);
-/* The settings have changed: all bounds follow. NULL, or the key of one that could not grow so far; the setting says what holds. */
-const char *worker_adapt(struct mg_worker *w);
-/* New requests are matched with these. They stay the caller's, and must live until they are retired and have no requests. */
-void worker_use_routes(struct mg_worker *w, struct routes *routes);
-/* MG_CONTROL_RETIRED comes when the last of their requests has ended. */
-void worker_retire_routes(struct mg_worker *w, struct routes *routes);
-/* An event for Lua. The text is copied; `fd` comes as its slot. */
-void worker_announce(struct mg_worker *w, enum mg_control what, double argument, struct slice text, int fd);
-int32_t worker_next(struct mg_worker *w);
-void worker_wake(struct mg_worker *w, double token, int32_t result);
-/* Lua shall answer this request with `status`; `text` lives as long as the request. */
-void worker_fail(struct mg_worker *w, struct request *r, int32_t status, const char *text);
-void worker_end(struct mg_worker *w, const char *message, uint32_t bytes);
 
 /* client.c: connections */
 void client_event(struct mg_worker *w, const struct net_event *event);

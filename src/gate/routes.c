@@ -1,6 +1,7 @@
 /* Compiling and letting go; the counting is the requests' (request.c). */
 #include "gate/routes.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,6 +32,8 @@ void routes_free(struct routes *routes)
     for (uint32_t i = 0; routes->names && i < routes->count; i++)
         free(routes->names[i]);
     free(routes->names);
+    free(routes->times);
+    free(routes->closed);
     free(routes);
 }
 
@@ -38,4 +41,26 @@ void routes_name(struct routes *routes, uint32_t route, struct slice text)
 {
     if (route < routes->count && !routes->names[route])
         routes->names[route] = strndup(text.at, text.bytes);
+}
+
+int routes_time(struct routes *routes, uint32_t route, struct route_time time)
+{
+    if (route >= routes->count)
+        return 0;
+    if (!routes->times && !(routes->times = calloc(routes->count, sizeof *routes->times)))
+        return -ENOMEM;
+    routes->times[route] = time;
+    if (time.handler_ms && (!routes->least_ms || time.handler_ms < routes->least_ms))
+        routes->least_ms = time.handler_ms;
+    return 0;
+}
+
+int routes_close(struct routes *routes, uint32_t route)
+{
+    if (route >= routes->count)
+        return 0;
+    if (!routes->closed && !(routes->closed = calloc(routes->count, sizeof *routes->closed)))
+        return -ENOMEM;
+    routes->closed[route] = 1;
+    return 0;
 }

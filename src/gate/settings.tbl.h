@@ -9,6 +9,9 @@ X(head_ms, "limits.head_time", MS, 10000, 10, 3.6e6, "from the first byte of a r
 X(body_ms, "limits.body_time", MS, 30000, 10, 3.6e6, "between two pieces of a request body; beyond it 408")
 X(body_rate, "limits.body_rate", BYTES, 256, 0, 1e9,
   "least bytes a second of a request body while it is waited for, after the first limits.body_time; below it 408; 0: none")
+X(handler_ms, "limits.handler_time", MS, 1000, 0, 3.6e6,
+  "a handler, or a task, runs without waiting; then it is stopped, and its request answered 503; 0: no limit")
+X(grace_ms, "limits.handler_grace", MS, 4000, 10, 3.6e6, "code that cannot be stopped goes on after that; then its worker is replaced")
 X(idle_ms, "limits.idle", MS, 60000, 10, 8.64e7, "a connection without a request; then it is closed")
 X(write_ms, "limits.write_stall", MS, 30000, 10, 3.6e6, "a client takes nothing of an answer that is waiting; then the connection is reset")
 X(linger_ms, "limits.linger", MS, 2000, 0, 60000, "reading on after an error answer, so that the client can read it")

@@ -5,10 +5,16 @@
 #endif
 
 struct mg_stats {
-    /* heartbeat: which turn, which route since when (0: between requests) */
     uint64_t turn;
-    int64_t since_ms;
-    int32_t route;
+    /* the heartbeat: what Lua runs (heart.h) */
+    double beat;       /* another number for each stretch of code */
+    double stop_beat;  /* written by the master: the stretch that is to end */
+    uint32_t busy;     /* 0: the worker waits for events */
+    uint32_t soft_ms;  /* how long the stretch may take; 0: there is no limit */
+    uint32_t grace_ms; /* and after it was told to end */
+    uint32_t least_ms; /* the least of such limits that there is */
+    int32_t route;     /* -1: no request runs */
+    int32_t entry;     /* the number that its routes were matched by, with which they are closed */
     int32_t pid;
     uint64_t accepted, closed, requests, answered[6]; /* answered[n]: status nxx; [0]: connection ended unanswered */
     uint64_t bytes_in, bytes_out;
@@ -16,5 +22,5 @@ struct mg_stats {
     uint64_t gone;     /* clients that left before their answer */
     uint64_t no_buffers, log_dropped;
     uint32_t connections, running, timers, out_bytes, generation;
-    char route_name[96]; /* of `route`, for the log when the worker dies */
+    char route_name[96]; /* what runs, for people */
 };

@@ -233,6 +233,14 @@ void talk_stop(struct mg_worker *w)
     worker_announce(w, MG_CONTROL_STOP, 0, (struct slice){ 0 }, -1);
 }
 
+static void close_route(struct mg_worker *w, uint32_t route, struct slice generation)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%u", w->stats->generation);
+    if (w->routes && generation.bytes == strlen(number) && memcmp(generation.at, number, generation.bytes) == 0)
+        routes_close(w->routes, route);
+}
+
 /* `fd` -1: none came along. */
 static void obey(struct mg_worker *w, const struct control_message *message, int fd)
 {
@@ -264,6 +272,9 @@ static void obey(struct mg_worker *w, const struct control_message *message, int
         break;
     case CONTROL_ABANDON:
         worker_announce(w, MG_CONTROL_ABANDON, message->argument, text, -1);
+        break;
+    case CONTROL_CLOSE:
+        close_route(w, (uint32_t)message->argument, text);
         break;
     case CONTROL_ASK:
         worker_announce(w, MG_CONTROL_ASK, message->argument, text, -1);

@@ -7,6 +7,7 @@
 
 #include "base/must.h"
 #include "gate/gate.h"
+#include "gate/heart.h"
 
 enum { WAKES_FIRST = 1024, CONNECTIONS_MAX = 1000000, REQUESTS_MAX = 65536 /* as settings.tbl.h bounds them */ };
 
@@ -24,6 +25,8 @@ struct mg_worker *worker_new(const struct worker_options *options)
     must(talk_doors(w, options->listeners, options->listener_numbers, options->listener_count) == 0);
     w->generation = options->generation;
     w->stats = options->stats;
+    w->closed = options->closed;
+    w->closed_count = options->closed_count;
     w->stats->pid = (int32_t)getpid();
     w->access.fd = w->errors.fd = -1;
     w->log_level = options->debug ? MG_LOG_DEBUG : MG_LOG_INFO;
@@ -125,6 +128,7 @@ const char *worker_adapt(struct mg_worker *w)
 {
     const char *short_of = grow_stores(w);
     adapt_rooms(w);
+    heart_forget(w);
     return short_of;
 }
 
@@ -144,8 +148,10 @@ void worker_ready(struct mg_worker *w, uint32_t generation)
 
 void worker_use_routes(struct mg_worker *w, struct routes *routes)
 {
+    for (uint32_t i = 0; !w->routes && i < w->closed_count; i++) /* those of the generation it is born with */
+        routes_close(routes, w->closed[i]);
     w->routes = routes;
-    w->stats->route = -1;
+    heart_forget(w);
 }
 
 void worker_retire_routes(struct mg_worker *w, struct routes *routes)
@@ -299,7 +305,7 @@ static bool take_turn(struct mg_worker *w)
     if (w->talk.said_first)
         talk_flush(w);
     publish_stats(w);
-    w->stats->since_ms = 0;
+    w->stats->busy = 0;
     int error = net_turn(w->net, 1);
     if (error) {
         char text[128];
@@ -322,18 +328,18 @@ static void check_drained(struct mg_worker *w)
     }
 }
 
-/* Which route runs since when: what the master tells of a worker that dies in it. */
-static void heartbeat(struct mg_worker *w, uint32_t slot)
+/* A request for Lua; false: its route is closed, Lua only answers that. */
+static bool deliver(struct mg_worker *w, uint32_t slot)
 {
-    struct mg_stats *stats = w->stats;
-    const struct request *r = &w->requests[slot];
+    struct request *r = &w->requests[slot];
     int32_t route = r->pub.match.route;
-    stats->since_ms = (int64_t)net_now_ms(w->net);
-    if (stats->route == route) /* of the routes in use: others match no more */
-        return;
-    stats->route = route;
-    const char *name = (uint32_t)route < r->routes->count ? r->routes->names[route] : NULL;
-    snprintf(stats->route_name, sizeof stats->route_name, "%s", name ? name : "");
+    r->entry = route;
+    if (r->routes->closed && (uint32_t)route < r->routes->count && r->routes->closed[route]) {
+        worker_fail(w, r, 503, "this resource is closed: it has ended workers again and again");
+        return false;
+    }
+    heart_beat(w, r);
+    return true;
 }
 
 int32_t worker_next(struct mg_worker *w)
@@ -344,10 +350,8 @@ int32_t worker_next(struct mg_worker *w)
             return -2;
         if (w->in.conn != NONE) {
             int32_t slot = client_parse(w);
-            if (slot >= 0) {
-                heartbeat(w, (uint32_t)slot);
+            if (slot >= 0 && deliver(w, (uint32_t)slot))
                 return slot;
-            }
             continue;
         }
         if (pop_wake(w))

@@ -17,6 +17,7 @@
 #include "proc/shm.h"
 #include "proc/upgrade.h"
 #include "proc/watch.h"
+#include "proc/watchdog.h"
 
 /* Those that leave take a place, too: a slot may be taken again while the process before still finishes its requests. */
 enum { WORKERS_MAX = 2 * PLAN_WORKERS_MAX };
@@ -56,6 +57,7 @@ struct worker {
     bool failed; /* said CONTROL_FAILED */
     int64_t probe_due_ms; /* must have turned once more by then; INT64_MAX: nobody doubts it */
     uint64_t probe_turn;
+    struct glance glance;
     struct mg_stats *stats;
     struct mg_stats past; /* counters of the processes that had this slot before */
 };
@@ -76,6 +78,7 @@ struct master {
     struct asks asks;
     struct watch watch;
     struct upgrade upgrade;
+    struct watchdog watchdog;
     struct worker *workers; /* [WORKERS_MAX] */
     struct pollfd *polls;
     uint32_t worker_count; /* entries of `workers` that are or were in use */
@@ -125,6 +128,8 @@ void supervise_doubt(const struct master *master, struct worker *worker);
 void supervise_end_stuck(struct master *master, struct worker *worker, const char *why);
 /* The worker that holds a slot; NULL: none yet. */
 struct worker *supervise_of_slot(const struct master *master, uint32_t slot);
+/* Ends a worker at once; it is replaced. */
+void supervise_kill(struct master *master, struct worker *worker);
 bool supervise_all_serve(const struct master *master);
 bool supervise_none_left(const struct master *master);
 

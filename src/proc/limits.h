@@ -14,6 +14,8 @@ struct proc_limits {
     int64_t command_ms;     /* a control client may take to say its command, and to take the answer */
     int64_t rest_first_ms;  /* pause before the second replacement of a worker; doubles */
     int64_t rest_most_ms;
+    int64_t blame_deaths;   /* workers that a route may cost */
+    int64_t blame_ms;       /* within this */
     int64_t healthy_ms;     /* a worker that served so long has no past */
     int64_t watches_max;    /* names that are watched; more: they are looked at instead */
     int64_t port_retry_ms;  /* between attempts with --wait-for-port */

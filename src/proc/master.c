@@ -316,7 +316,7 @@ static int turn_ms(const struct master *master)
 {
     int64_t due = sooner(supervise_due(master), control_due(&master->control));
     due = sooner(due, sooner(reload_due(master), sooner(ask_due(&master->asks), watch_due(&master->watch))));
-    due = sooner(due, sooner(upgrade_due(master), master->alive_due_ms));
+    due = sooner(due, sooner(watchdog_due(master), sooner(upgrade_due(master), master->alive_due_ms)));
     if (master->state == MASTER_BINDING)
         due = sooner(due, master->bind_due_ms);
     int64_t left = due - clock_ms();
@@ -383,6 +383,7 @@ static void master_turn(struct master *master)
         master_command(master, client);
     master_watch(master);
     supervise_tick(master);
+    watchdog_tick(master);
     master_advance(master);
     reload_turn(master, master->polls + POLL_CANDIDATE);
     ask_turn(master);
@@ -433,6 +434,7 @@ int master_run(const struct options *options, const struct inheritance *inherite
     reload_init(&master.reload, master.generation);
     master.reload.began_files = clock_files() + FIRST_LOAD_AGE; /* what was saved just before is what is loaded */
     upgrade_init(&master.upgrade, inherited);
+    watchdog_init(&master.watchdog);
     watch_init(&master.watch);
     int code = master_prepare(&master);
     if (code == GO_ON) {

@@ -90,6 +90,7 @@ void status_text(const struct master *master, struct text *text)
     text_put(text, "\nlogs    access %s, error %s\n", log_name(master->plan.access_log), log_name(master->plan.error_log));
     text_put(text, "limits  drain %s, backlog %d, descriptors %llu\n", text_duration(master->plan.drain_ms), LISTEN_BACKLOG,
              (unsigned long long)master->descriptors);
+    watchdog_text(master, text);
     text_workers(master, text);
 }
 
@@ -175,7 +176,9 @@ void status_json(const struct master *master, struct text *text)
         text_put(text, "%s", i ? "," : "");
         text_json(text, url);
     }
-    text_put(text, "],\"limits\":{\"drain_ms\":%lld,\"backlog\":%d,\"descriptors\":%llu},", (long long)master->plan.drain_ms,
+    text_put(text, "],\"closed_routes\":");
+    watchdog_json(master, text);
+    text_put(text, ",\"limits\":{\"drain_ms\":%lld,\"backlog\":%d,\"descriptors\":%llu},", (long long)master->plan.drain_ms,
              LISTEN_BACKLOG, (unsigned long long)master->descriptors);
     json_reload(master, text);
     json_workers(master, text);

@@ -285,16 +285,20 @@ static void describe_route(const struct master *master, const struct worker *wor
 {
     const struct mg_stats *stats = worker->stats;
     *buffer = 0;
-    int64_t age = master->now_ms - stats->since_ms;
-    if (stats->since_ms > 0 && age >= 0)
-        snprintf(buffer, bytes, ", %s in route %.*s", text_duration(age), (int)sizeof stats->route_name - 1,
-                 *stats->route_name ? stats->route_name : "(unnamed)");
+    if (!stats->busy)
+        return;
+    bool seen = worker->glance.since_ms > 0 && worker->glance.beat == stats->beat;
+    int used = snprintf(buffer, bytes, ", in %s%.*s", stats->route >= 0 ? "route " : "", (int)sizeof stats->route_name - 1,
+                        *stats->route_name ? stats->route_name : "(unnamed)");
+    if (seen && master->now_ms > worker->glance.since_ms && used > 0 && (size_t)used < bytes)
+        snprintf(buffer + used, bytes - (size_t)used, " for %s", text_duration(master->now_ms - worker->glance.since_ms));
 }
 
 static void replace(struct master *master, struct worker *worker, const char *how)
 {
     char where[160];
     describe_route(master, worker, where, sizeof where);
+    watchdog_blame(master, worker);
     if (worker->ready_ms && master->now_ms - worker->ready_ms >= proc_limits.healthy_ms)
         worker->crashes = 0;
     int64_t rest = rest_ms(worker);
@@ -426,6 +430,11 @@ static void worker_probe(struct master *master, struct worker *worker)
     worker->probe_due_ms = INT64_MAX;
     if (worker->stats->turn == worker->probe_turn)
         supervise_end_stuck(master, worker, "is stuck and does not hear its master");
+}
+
+void supervise_kill(struct master *master, struct worker *worker)
+{
+    worker_kill(master, worker);
 }
 
 void supervise_tick(struct master *master)

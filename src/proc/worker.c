@@ -33,7 +33,7 @@ void worker_main(const struct master *master, const struct worker *worker, int c
 {
     struct listen_socket sockets[LISTEN_OF_WORKER_MAX];
     int listeners[LISTEN_OF_WORKER_MAX];
-    uint32_t numbers[LISTEN_OF_WORKER_MAX];
+    uint32_t numbers[LISTEN_OF_WORKER_MAX], closed[WATCHDOG_ROUTES_MAX];
     uint32_t count = listeners_of(&master->listeners, worker->number, master->slots, true, sockets);
     for (uint32_t i = 0; i < count; i++) {
         listeners[i] = sockets[i].fd;
@@ -48,6 +48,8 @@ void worker_main(const struct master *master, const struct worker *worker, int c
         .listeners = listeners,
         .listener_numbers = numbers,
         .listener_count = count,
+        .closed = closed,
+        .closed_count = worker->generation == master->generation ? watchdog_list(master, closed) : 0,
         .control = control,
         .access_log = master->logs.access,
         .error_log = master->logs.error,

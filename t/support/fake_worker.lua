@@ -33,6 +33,9 @@ function M.install()
         end
     end
 
+    function abi.C.mg_beat_task() end
+    function abi.C.mg_beat() end
+
     function abi.C.mg_log(_, level, text) self.logs[#self.logs + 1] = { level = level, text = text } end
 
     --- The next timer fires: the earliest, of equals the first started.

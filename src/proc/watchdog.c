@@ -1,0 +1,175 @@
+/* Looks closely while something runs, and from afar while nothing does. */
+#include "proc/watchdog.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gate/stats.h"
+#include "proc/instance.h"
+#include "proc/limits.h"
+
+enum { LOOK_LEAST_MS = 5, LOOK_MOST_MS = 250, CLOSE_PARTS = 10 /* of the least limit, while something runs */, FAR_PARTS = 4 };
+
+void watchdog_init(struct watchdog *watchdog)
+{
+    *watchdog = (struct watchdog){ .due_ms = INT64_MAX };
+}
+
+/* Past the first limit: the worker raises an error in that stretch. */
+static void tell_to_end(struct worker *worker)
+{
+    worker->stats->stop_beat = worker->glance.beat;
+    worker->glance.told = true;
+    kill(worker->pid, SIGURG);
+}
+
+/* Past the second. */
+static void end_worker(struct master *master, struct worker *worker, int64_t age)
+{
+    const struct mg_stats *stats = worker->stats;
+    bool in_route = stats->route >= 0;
+    logs_say(&master->logs, LOG_LEVEL_ERROR, "worker %u (pid %d): %s%.*s has run for %s without waiting and cannot be stopped: killed",
+             worker->number + 1, worker->pid, in_route ? "route " : "", (int)sizeof stats->route_name - 1,
+             *stats->route_name ? stats->route_name : "code without a name", text_duration(age));
+    worker->crashes = 0; /* it did not crash, and it took its time: the next one comes at once */
+    supervise_kill(master, worker);
+}
+
+/* True: a stretch runs that has to be looked at again soon. */
+static bool look(struct master *master, struct worker *worker)
+{
+    struct glance *glance = &worker->glance;
+    const struct mg_stats *stats = worker->stats;
+    if ((worker->state != WORKER_SERVING && worker->state != WORKER_DRAINING) || !stats->busy) {
+        glance->since_ms = 0;
+        return false;
+    }
+    if (glance->since_ms == 0 || stats->beat != glance->beat) {
+        *glance = (struct glance){ .beat = stats->beat, .since_ms = master->now_ms };
+        return true;
+    }
+    int64_t age = master->now_ms - glance->since_ms;
+    if (stats->soft_ms == 0)
+        return false;
+    if (age >= stats->soft_ms && !glance->told)
+        tell_to_end(worker);
+    if (age >= (int64_t)stats->soft_ms + stats->grace_ms)
+        end_worker(master, worker, age);
+    return true;
+}
+
+void watchdog_tick(struct master *master)
+{
+    struct watchdog *watchdog = &master->watchdog;
+    bool runs = false;
+    int64_t least = 0;
+    if (master->now_ms < watchdog->due_ms && watchdog->due_ms != INT64_MAX)
+        return;
+    for (uint32_t i = 0; i < master->worker_count; i++) {
+        struct worker *worker = &master->workers[i];
+        runs |= look(master, worker);
+        uint32_t own = worker->state == WORKER_SERVING || worker->state == WORKER_DRAINING ? worker->stats->least_ms : 0;
+        if (own && (least == 0 || own < least))
+            least = own;
+    }
+    int64_t in_ms = least / (runs ? CLOSE_PARTS : FAR_PARTS);
+    in_ms = in_ms < LOOK_LEAST_MS ? LOOK_LEAST_MS : in_ms > LOOK_MOST_MS ? LOOK_MOST_MS : in_ms;
+    watchdog->due_ms = least ? master->now_ms + in_ms : INT64_MAX;
+}
+
+int64_t watchdog_due(const struct master *master)
+{
+    return master->watchdog.due_ms;
+}
+
+/* ---- routes that kill ---- */
+
+/* The table is of one generation: a reload gives every route another chance. */
+static void follow_generation(struct master *master)
+{
+    if (master->watchdog.generation == master->generation)
+        return;
+    master->watchdog.count = 0;
+    master->watchdog.generation = master->generation;
+}
+
+static struct blame *blame_of(struct watchdog *watchdog, int32_t route, const char *name)
+{
+    for (uint32_t i = 0; i < watchdog->count; i++)
+        if (watchdog->blames[i].route == route)
+            return &watchdog->blames[i];
+    if (watchdog->count == WATCHDOG_ROUTES_MAX)
+        return NULL;
+    struct blame *blame = &watchdog->blames[watchdog->count++];
+    *blame = (struct blame){ .route = route };
+    snprintf(blame->name, sizeof blame->name, "%s", *name ? name : "(unnamed)");
+    return blame;
+}
+
+static void close_route(struct master *master, struct blame *blame)
+{
+    blame->closed = true;
+    logs_say(&master->logs, LOG_LEVEL_ERROR, "route %s: closed: it has cost %u workers their lives within %s; it is answered 503 until the next reload",
+             blame->name, blame->deaths, text_duration(proc_limits.blame_ms));
+    char generation[16];
+    snprintf(generation, sizeof generation, "%u", master->generation);
+    for (uint32_t i = 0; i < master->worker_count; i++)
+        if (master->workers[i].state == WORKER_SERVING || master->workers[i].state == WORKER_STARTING)
+            worker_tell(&master->workers[i], CONTROL_CLOSE, blame->route, generation, -1);
+}
+
+void watchdog_blame(struct master *master, const struct worker *worker)
+{
+    const struct mg_stats *stats = worker->stats;
+    char name[WATCHDOG_NAME_BYTES];
+    follow_generation(master);
+    if (!stats->busy || stats->entry < 0 || worker->generation != master->generation)
+        return;
+    snprintf(name, sizeof name, "%.*s", (int)sizeof name - 1, stats->route_name);
+    struct blame *blame = blame_of(&master->watchdog, stats->entry, name);
+    if (!blame || blame->closed)
+        return;
+    if (blame->deaths == 0 || master->now_ms - blame->first_ms > proc_limits.blame_ms) {
+        blame->first_ms = master->now_ms;
+        blame->deaths = 0;
+    }
+    if (++blame->deaths >= (uint32_t)proc_limits.blame_deaths)
+        close_route(master, blame);
+}
+
+uint32_t watchdog_list(const struct master *master, uint32_t *ret_routes)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < master->watchdog.count && master->watchdog.generation == master->generation; i++)
+        if (master->watchdog.blames[i].closed)
+            ret_routes[count++] = (uint32_t)master->watchdog.blames[i].route;
+    return count;
+}
+
+void watchdog_json(const struct master *master, struct text *text)
+{
+    const struct watchdog *watchdog = &master->watchdog;
+    bool first = true;
+    text_put(text, "[");
+    for (uint32_t i = 0; i < watchdog->count && watchdog->generation == master->generation; i++) {
+        if (!watchdog->blames[i].closed)
+            continue;
+        text_put(text, "%s", first ? "" : ",");
+        text_json(text, watchdog->blames[i].name);
+        first = false;
+    }
+    text_put(text, "]");
+}
+
+void watchdog_text(const struct master *master, struct text *text)
+{
+    uint32_t routes[WATCHDOG_ROUTES_MAX];
+    if (watchdog_list(master, routes) == 0)
+        return;
+    text_put(text, "closed ");
+    for (uint32_t i = 0; i < master->watchdog.count; i++)
+        if (master->watchdog.blames[i].closed)
+            text_put(text, " %s", master->watchdog.blames[i].name);
+    text_put(text, " (cost workers their lives; answered 503 until the next reload)\n");
+}
