@@ -327,7 +327,8 @@ int reply_ready(struct mg_worker *w, struct request *r, uint32_t status, struct 
     char *out = out_room(w, r, bound + copied);
     if (out) {
         r->head_bytes_out = http_render_head(out, &reply, &w->common);
-        memcpy(out + r->head_bytes_out, body, copied);
+        if (copied)
+            memcpy(out + r->head_bytes_out, body, copied);
         out_commit(w, r, r->head_bytes_out + copied);
         error = sent > copied ? out_lend(w, r, body, sent, loan) : 0;
     } else {

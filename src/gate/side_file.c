@@ -423,7 +423,7 @@ static int send_to_folder(struct mg_worker *w, struct request *r)
     if (error)
         return error;
     job_drop(w, r);
-    return reply_whole(w, r, 301, MG_CONTENT_NONE, NULL, 0);
+    return reply_whole(w, r, 301, MG_CONTENT_NONE, "", 0);
 }
 
 /* "?sort=n", "s" or "t", capitals for the reverse; by name otherwise. */
@@ -499,8 +499,8 @@ static int wait_for_file(struct mg_worker *w, struct request *r)
     struct file_job *job = r->file;
     bool is_own = job->strayed;
     char *path = is_own ? NULL : arena_copy(&r->arena, job->path.at, job->path.bytes);
-    char *type = arena_copy(&r->arena, job->type.at, job->type.bytes);
-    if ((!is_own && !path) || !type || request_park(w, r) < 0)
+    char *type = job->type.bytes ? arena_copy(&r->arena, job->type.at, job->type.bytes) : NULL;
+    if ((!is_own && !path) || (job->type.bytes && !type) || request_park(w, r) < 0)
         return -ENOBUFS;
     if (!is_own)
         job->path.at = path;
