@@ -69,8 +69,9 @@ local function question()
     return { method = one_of(METHODS), target = "/" .. table.concat(segments, "/") .. one_of { "", "?q=1", "" }, fields = fields }
 end
 
-local function explained(s, asked)
-    local words = { "explain", asked.method, asked.target, "--json", "--file", s.file }
+--- `from`: "--file", or "--name" for the running instance.
+local function explained(s, asked, from)
+    local words = { "explain", asked.method, asked.target, "--json", from, from == "--name" and s.name or s.file }
     for _, field in ipairs(asked.fields) do
         words[#words + 1] = "-H"
         words[#words + 1] = field[1] .. ": " .. field[2]
@@ -117,8 +118,8 @@ local function compare(asked, answer, response, lines)
 end
 
 describe("explain", function()
-    it("says of a request what becomes of it", function()
-        local s = server.start { script = SITE }
+    local function agrees(from)
+        local s = server.start { script = SITE, workers = 2 }
         local lines, counts = {}, {}
         for line in (SITE .. "\n"):gmatch("([^\n]*)\n") do lines[#lines + 1] = line end
         for _ = 1, tonumber(os.getenv("MG_EXPLAIN_COUNT")) or 120 do
@@ -127,12 +128,16 @@ describe("explain", function()
             c:send(http_text.request(asked.method, asked.target, asked.fields))
             local response = c:read(asked.method)
             c:close()
-            compare(asked, explained(s, asked), response, lines)
+            compare(asked, explained(s, asked, from), response, lines)
             counts[response.status] = (counts[response.status] or 0) + 1
         end
         for _, status in ipairs { 200, 204, 400, 404, 405 } do assert.is_true((counts[status] or 0) > 0, "none with " .. status) end
         s:stop()
-    end)
+    end
+
+    it("says of a request what becomes of it, asked of a file", function() agrees "--file" end)
+
+    it("says the same when the running instance is asked", function() agrees "--name" end)
 
     it("tells why the others lose", function()
         local s = server.start { script = SITE }
@@ -141,15 +146,15 @@ describe("explain", function()
                 if loser.route:find(name, 1, true) then return loser.why end
             end
         end
-        local answer = explained(s, { method = "GET", target = "/a/b", fields = { { "Host", "test" }, { "X-Beta", "1" } } })
+        local answer = explained(s, { method = "GET", target = "/a/b", fields = { { "Host", "test" }, { "X-Beta", "1" } } }, "--file")
         assert.equal("beta", answer.route.name)
         assert.matches("less specific", why(answer, "GET /a/:x"))
         assert.equal("is for host one.test", why(answer, "one.test/a/b"))
-        answer = explained(s, { method = "GET", target = "/a/z", fields = { { "Host", "test" } } })
+        answer = explained(s, { method = "GET", target = "/a/z", fields = { { "Host", "test" } } }, "--file")
         assert.equal("its `when` said no", why(answer, "GET /a/:x"))
-        answer = explained(s, { method = "GET", target = "/any/1", fields = { { "Host", "test" } } })
+        answer = explained(s, { method = "GET", target = "/any/1", fields = { { "Host", "test" } } }, "--file")
         assert.equal("any", answer.route.name)
-        answer = explained(s, { method = "POST", target = "/small", fields = { { "Host", "test" }, { "Content-Length", "11" } } })
+        answer = explained(s, { method = "POST", target = "/small", fields = { { "Host", "test" }, { "Content-Length", "11" } } }, "--name")
         assert.equal(413, answer.status)
         s:stop()
     end)
