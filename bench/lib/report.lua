@@ -33,6 +33,7 @@ function M.show(one)
     local lines = { one.title }
     for _, line in ipairs(one.results and result_lines(one) or {}) do lines[#lines + 1] = line end
     for _, pair in ipairs(one.bytes or {}) do lines[#lines + 1] = ("  %-12s %8.0f bytes"):format(pair[1], pair[2]) end
+    for _, line in ipairs(one.lines or {}) do lines[#lines + 1] = "  " .. line end
     for _, note in ipairs(one.notes or {}) do lines[#lines + 1] = "  (" .. note .. ")" end
     return table.concat(lines, "\n") .. "\n"
 end

@@ -160,6 +160,15 @@ local function two_workers(options)
     }
 end
 
+local function reloaded(options)
+    local names, notes = {}, { "errors: a connection ended after a request was sent and before its answer was whole" }
+    for _, name in ipairs { "moongate", "nginx" } do
+        if is_wanted(options, name) then names[#names + 1] = name end
+    end
+    return { { title = "reloads under full load, 2 workers, 64 keep-alive clients, not pinned", notes = notes,
+        lines = require("bench.lib.reloads").lines(names, options.reloads) } }
+end
+
 local function proxied(options)
     local tables = {}
     for _, connections in ipairs { 64, 256 } do
@@ -199,6 +208,7 @@ M.ROWS = {
         "/users/42/orders/7", "user 42 order 7", 64, 16) },
     { "routes", true, many_routes, moongate = true },
     { "idle", true, idle_memory },
+    { "reload", true, reloaded },
     { "workers", true, two_workers, moongate = true },
     { "proxy", false, proxied },
     { "file-4k", false, files(4096, "a file of 4 KiB, 64 connections; the floor sends the same bytes from memory") },

@@ -36,7 +36,7 @@ end
 
 local function moongate(words)
     return {
-        M.binary, "run", ("bench/apps/%s.lua"):format(words.app), "--listen", "127.0.0.1:" .. words.port,
+        M.binary, "run", words.file or ("bench/apps/%s.lua"):format(words.app), "--listen", "127.0.0.1:" .. words.port,
         "--workers", tostring(words.workers or 1), "--name", ("bench-%s-%d"):format(words.app, words.port),
         env = { ROUTES = tostring(words.routes or 1), UPSTREAM = words.upstream, FILES = words.files },
     }
@@ -49,9 +49,11 @@ end
 
 local KINDS = {
     floor = { program = "cc", apps = { hello = true, captures = true, proxy = true, files = true }, command = floor },
-    moongate = { program = M.binary, apps = { hello = true, work = true, captures = true, routes = true, proxy = true, files = true }, command = moongate },
-    nginx = { program = "nginx", apps = { hello = true, captures = true, proxy = true, files = true },
-        command = function(words) return { "nginx", "-p", words.folder, "-e", "stderr", "-c", config("nginx.conf", words) } end },
+    moongate = { program = M.binary, apps = { hello = true, reload = true, work = true, captures = true, routes = true, proxy = true, files = true }, command = moongate },
+    nginx = { program = "nginx", apps = { hello = true, reload = true, captures = true, proxy = true, files = true },
+        command = function(words)
+            return { "nginx", "-p", words.folder, "-e", "stderr", "-c", config(words.app == "reload" and "nginx-reload.conf" or "nginx.conf", words) }
+        end },
     ["nginx-lua"] = { program = "nginx", apps = { hello = true, captures = true }, needs = "/usr/lib/nginx/modules/ngx_http_lua_module.so",
         command = function(words) return { "nginx", "-p", words.folder, "-e", "stderr", "-c", config("nginx-lua.conf", words) } end },
     haproxy = { program = "haproxy", apps = { hello = true, captures = true, proxy = true },
@@ -125,6 +127,13 @@ function M.cpu_seconds(pid)
     file:close()
     local user, system = fields:match("^" .. ("%S+ "):rep(11) .. "(%d+) (%d+)")
     return (tonumber(user) + tonumber(system)) / TICKS
+end
+
+--- Has it take its config anew, the way its users do. Returns when that is all there is to wait for.
+function server:reload()
+    if self.name ~= "moongate" then return self.process:signal(signal.SIGHUP) end
+    local code, _, err = process.run({ M.binary, "reload", "--name", "bench-reload-" .. self.port }, 20)
+    if code ~= 0 then error("moongate reload: " .. err, 0) end
 end
 
 function server:cpu_seconds()
