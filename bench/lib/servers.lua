@@ -49,7 +49,8 @@ end
 
 local KINDS = {
     floor = { program = "cc", apps = { hello = true, captures = true, proxy = true, files = true }, command = floor },
-    moongate = { program = M.binary, apps = { hello = true, reload = true, work = true, captures = true, routes = true, proxy = true, files = true }, command = moongate },
+    moongate = { program = M.binary, command = moongate,
+        apps = { hello = true, reload = true, work = true, captures = true, routes = true, proxy = true, files = true } },
     nginx = { program = "nginx", apps = { hello = true, reload = true, captures = true, proxy = true, files = true },
         command = function(words)
             return { "nginx", "-p", words.folder, "-e", "stderr", "-c", config(words.app == "reload" and "nginx-reload.conf" or "nginx.conf", words) }
