@@ -498,6 +498,7 @@ function M.build(generation, pause)
         end
     end
     generation.names, generation.titles, generation.places, generation.by_number = names, titles, places, by_number
+    generation.filters_of = M.filters_of
     local ok, message = open_upstreams(app)
     if not ok then return nil, message end
     generation.routes, message = make_routes(generation, groups, limits, math.max(last, METHOD_WRONG), pause)

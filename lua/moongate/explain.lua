@@ -6,7 +6,9 @@ local abi = require "moongate.abi"
 local caller = require "moongate.caller"
 local chain = require "moongate.chain"
 local descriptor = require "moongate.descriptor"
+local fits = require "moongate.fits"
 local handles = require "moongate.handles"
+local near = require "moongate.near"
 local pattern = require "moongate.pattern"
 local request = require "moongate.request"
 local schema = require "moongate.schema"
@@ -82,18 +84,6 @@ end
 
 --- ---- those that lose ----
 
---- Does a route's path fit, whatever its host and method?
-local function fits_path(route, p)
-    local message, other = ffi.new("char[512]"), ffi.new("int32_t[1]")
-    local builder = C.mg_routes_new()
-    C.mg_routes_add(builder, "", 0, route.pattern, #route.pattern, 2 ^ 32 - 1, 0, message, 512, other)
-    local program, match = C.mg_program_new(builder), ffi.new("struct route_match")
-    C.mg_routes_free(builder)
-    C.mg_program_match(program, "", 0, C.METHOD_GET, p.path, p.path_bytes, 0, match)
-    C.mg_program_free(program)
-    return match.route == 0
-end
-
 local function segments(text)
     local list = {}
     for segment in text:gmatch("/([^/]*)") do list[#list + 1] = segment end
@@ -147,7 +137,7 @@ local function losers_of(app, winner, context, p)
     local first = ffi.string(p.path, p.path_bytes):match("^/([^/]*)") or ""
     for _, route in ipairs(app.routes) do
         if route ~= winner then
-            if may_fit(route, first) and fits_path(route, p) then
+            if may_fit(route, first) and fits.path(route, p) then
                 if #list < LOSERS_MAX then
                     list[#list + 1] = { route = label(route), where = route.where, why = why_not(route, winner, context) }
                 else
@@ -163,14 +153,7 @@ end
 
 --- What a path that nothing fits was probably meant to be.
 local function near_routes(app, path)
-    local patterns, by_pattern = {}, {}
-    for _, route in ipairs(app.routes) do
-        if not by_pattern[route.pattern] then patterns[#patterns + 1] = route.pattern end
-        by_pattern[route.pattern] = by_pattern[route.pattern] or route
-    end
-    local other = path:sub(-1) == "/" and #path > 1 and path:sub(1, -2) or path .. "/"
-    local near = by_pattern[other] and other or schema.nearest(path, patterns)
-    local route = near and by_pattern[near]
+    local route = near.routes(app.routes, path, 1)[1]
     return route and { route = label(route), where = route.where } or nil
 end
 
@@ -224,15 +207,6 @@ local function error_handler(app, status)
     return handler and handler.where or nil
 end
 
-local function allowed(p)
-    local names = {}
-    for number = 0, 31 do
-        if bit.band(p.match.allow, bit.lshift(1, number)) ~= 0 and request.METHODS[number] then names[#names + 1] = request.METHODS[number] end
-    end
-    names[#names + 1] = bit.band(p.match.allow, bit.lshift(1, tonumber(C.METHOD_OPTIONS))) == 0 and "OPTIONS" or nil
-    return table.concat(names, ", ")
-end
-
 --- ---- the whole ----
 
 local function explain_routed(generation, slot, answer)
@@ -254,7 +228,7 @@ local function explain_routed(generation, slot, answer)
         if descriptor.is(winner.handler) and winner.handler.kind == "proxy" then answer.upstream = upstream_of(app, winner.handler.upstream) end
         if (req.content_length or 0) > answer.limits.body then answer.status, answer.why = 413, "the content is longer than this resource takes" end
     elseif p.match.route == METHOD_WRONG then
-        answer.allow = allowed(p)
+        answer.allow = fits.allowed(p)
         answer.status = req.method == "OPTIONS" and 204 or 405
         answer.why = answer.status == 204 and "OPTIONS is answered by the gateway" or "no route at this path takes " .. req.method
     else

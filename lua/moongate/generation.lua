@@ -46,6 +46,7 @@ function M.evaluate(number, given)
         return nil, evaluation.problems:text()
     end
     made.config, made.app = evaluation.config, evaluation.apps
+    made.read = evaluation.config.debug and evaluation.read or nil -- for pages about errors
     made.app.folder = paths.folder_of(evaluation.files[1] or "")
     made.app.held = handles.new()
     return made

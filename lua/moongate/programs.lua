@@ -12,6 +12,9 @@ local M = {}
 ---@field names table<integer, string[]> names of captures, by route number
 ---@field titles table<integer, string>
 ---@field places table<integer, string> where routes were written
+---@field by_number table<integer, table> routes
+---@field filters_of fun(app: table, route: table?): table[] what stands before a route
+---@field read? moongate.Snapshot its files as they were loaded, in debug mode
 
 --- By program.
 ---@type table<integer, moongate.Living>

@@ -5,6 +5,7 @@ local abi = require "moongate.abi"
 local answers = require "moongate.answers"
 local await = require "moongate.await"
 local descriptor = require "moongate.descriptor"
+local error_page = require "moongate.error_page"
 local handles = require "moongate.handles"
 local json = require "moongate.json"
 local loop = require "moongate.loop"
@@ -75,11 +76,20 @@ local function check_rc(rc, what, status)
     if rc == -7 then error(what .. ": its header fields are longer than 16 KiB together", 0) end
 end
 
+local PAGE_FIELDS = { ["cache-control"] = "no-store", ["content-security-policy"] = "default-src 'none'; style-src 'unsafe-inline'" }
+
 --- What is said of an error when no handler is there to say it. Lines and files are shown in debug mode only.
-local function plain_text(req, status, err)
-    if status ~= 500 then return err.message ~= nil and shown(err.message) or nil end
-    local text = "this request failed; its id in the log is " .. req.id
-    return abi.border.debug == 1 and text .. "\n\n" .. tostring(err.traceback or err.message) or text
+local function plain_answer(req, status, err)
+    local body, content
+    if abi.border.debug == 1 then body, content = error_page.full(req, status, err, phrase_of(status)) end
+    if body then
+        for name, value in pairs(PAGE_FIELDS) do C.mg_field_set(abi.worker, req._slot, name, #name, value, #value, SET) end
+    elseif status == 500 then
+        body, content = error_page.short(req, status, phrase_of(status))
+    else
+        return plain_error(req, status, err.message ~= nil and shown(err.message) or nil)
+    end
+    return C.mg_reply(abi.worker, req._slot, status, content, body, #body)
 end
 
 local finish
@@ -105,7 +115,7 @@ function M.fail(app, req, status, err, keep)
         log_failure(req, ("the answer of the error handler at %s failed: %d"):format(req._erring, status))
         handler = nil
     end
-    if not handler then return check_rc(plain_error(req, status, plain_text(req, status, err)), "answer") end
+    if not handler then return check_rc(plain_answer(req, status, err), "answer") end
     rawset(req, "_used", true)
     rawset(req, "_erring", handler.where)
     err.status, err.id = status, req.id
@@ -118,7 +128,7 @@ function M.fail(app, req, status, err, keep)
         return
     end
     C.mg_fields_clear(abi.worker, req._slot)
-    plain_error(req, 500, plain_text(req, 500, { message = a }))
+    plain_answer(req, 500, { message = a })
 end
 
 local function is_error_status(status)
@@ -138,6 +148,7 @@ function M.describe_error(value, stack)
         or stacks.shown(value):gsub("^moongate%.%a+:%d+: ", "") -- after a tail call no line of the script is left to point at
     err.message = err.message or not is_answer and text or nil
     err.traceback = stack and stacks.clean(text .. "\n" .. stack) or text
+    err.stack = stack
     return status, err
 end
 
@@ -175,7 +186,7 @@ function M.give_up(app, slot, message)
         C.mg_stream_end(abi.worker, slot, 1)
     else
         C.mg_fields_clear(abi.worker, slot)
-        plain_error(req, 500, plain_text(req, 500, {}))
+        plain_error(req, 500, "this request failed; its id in the log is " .. req.id)
     end
     M.over(app, req)
 end

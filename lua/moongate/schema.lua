@@ -58,6 +58,7 @@ local function distance(a, b)
     end
     return last[#b]
 end
+M.distance = distance
 
 --- The word that was probably meant, or nil when none is near.
 ---@param word string

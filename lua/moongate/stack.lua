@@ -14,6 +14,18 @@ local function is_own(line)
     return name ~= nil and (name == "init" or package.loaded["moongate." .. name] ~= nil)
 end
 
+--- What debug.traceback() said, as frames: those of the gateway and of C are marked as its own.
+---@param text? string
+---@return { text: string, file: string?, line: integer?, is_own: boolean }[]
+function M.frames(text)
+    local list = {}
+    for line in ((text or ""):match("stack traceback:\n(.*)$") or ""):gmatch("[^\n]+") do
+        local file, number = line:match("^%s*(%S.-):(%d+):")
+        list[#list + 1] = { text = line:match("^%s*(.*)$"), file = file, line = tonumber(number), is_own = is_own(line) }
+    end
+    return list
+end
+
 --- `text`: a message and what debug.traceback() says below it.
 ---@param text string
 ---@return string

@@ -267,7 +267,7 @@ describe("in debug mode", function()
         local s = server.start { script = script 'app:get("/", function(req) error("here") end)', args = { "--debug" } }
         local response = s:get("/")
         assert.equal(500, response.status)
-        assert.matches("its id in the log is .*app%.lua:1: here\n$", response.body)
+        assert.matches("its id in the log is %S+\n\n%S+app%.lua:1: here\n", response.body)
         s:stop()
     end)
 end)

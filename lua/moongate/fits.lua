@@ -1,0 +1,36 @@
+--- Questions to the router about one request, asked by those who explain: does a pattern fit its path, which methods has its path.
+local ffi = require "ffi"
+local abi = require "moongate.abi"
+local request = require "moongate.request"
+
+local M = {}
+
+local C = abi.C
+
+--- Does a route's path fit, whatever its host and method?
+---@param route { pattern: string }
+---@param p table struct mg_request
+function M.path(route, p)
+    local message, other = ffi.new("char[512]"), ffi.new("int32_t[1]")
+    local builder = C.mg_routes_new()
+    C.mg_routes_add(builder, "", 0, route.pattern, #route.pattern, 2 ^ 32 - 1, 0, message, 512, other)
+    local program, match = C.mg_program_new(builder), ffi.new("struct route_match")
+    C.mg_routes_free(builder)
+    C.mg_program_match(program, "", 0, C.METHOD_GET, p.path, p.path_bytes, 0, match)
+    C.mg_program_free(program)
+    return match.route == 0
+end
+
+--- The methods of a request's path, as the Allow field has them.
+---@param p table struct mg_request, matched
+---@return string
+function M.allowed(p)
+    local names = {}
+    for number = 0, 31 do
+        if bit.band(p.match.allow, bit.lshift(1, number)) ~= 0 and request.METHODS[number] then names[#names + 1] = request.METHODS[number] end
+    end
+    names[#names + 1] = bit.band(p.match.allow, bit.lshift(1, tonumber(C.METHOD_OPTIONS))) == 0 and "OPTIONS" or nil
+    return table.concat(names, ", ")
+end
+
+return M
