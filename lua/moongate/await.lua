@@ -109,6 +109,11 @@ function M.pop()
     return task
 end
 
+--- How many tasks wait to be resumed.
+function M.queued()
+    return last - first + 1
+end
+
 --- Ends the wait that has this token, with a value. Late and double wakes miss.
 function M.wake(token, value)
     local index = token % INDEX_RANGE

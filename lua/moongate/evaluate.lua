@@ -132,12 +132,19 @@ local function read_value(value, generation, place, overrides, report)
     return settings, parts, checked
 end
 
---- While files load, os.exit() is a mistake with a line; it would end the check as if all were well.
+local loading = false
+
+--- What scripts have as os.exit: a mistake with a line. It would end the check as if all were well, or a worker with all that it serves.
+function M.no_exit()
+    if loading then error("os.exit() while loading: nothing would be served", 2) end
+    error("os.exit() would end the whole worker: return an answer, or raise an error", 2)
+end
+
 local function without_exit(fn, generation)
     local exit = os.exit
-    os.exit = function() error("os.exit() while loading: nothing would be served", 2) end
+    os.exit, loading = M.no_exit, true
     local ok, value = fn(generation)
-    os.exit = exit
+    os.exit, loading = exit, false
     return ok, value
 end
 

@@ -162,9 +162,12 @@ local function handle_event()
     end
 end
 
+--- Those that wait to be resumed now. Those that come meanwhile have their turn after the next look at what the kernel has: tasks that
+--- make tasks without end do not keep requests from being answered.
 local function resume_waiters()
-    local task = await.pop()
-    while task do
+    for _ = 1, await.queued() do
+        local task = await.pop()
+        if not task then return end
         if task.kind == "dispatcher" then
             local slot = task.slot or -1
             abi.border.current = slot
@@ -172,8 +175,18 @@ local function resume_waiters()
         end
         step(task)
         handle_event()
-        task = await.pop()
+        if ended then return end
     end
+end
+
+--- Lets one lead until there is something else to do. While tasks wait to be resumed it does not sleep.
+local function lead(job)
+    local hidden = await.queued()
+    await.live.busy = await.live.busy - hidden
+    abi.border.hurried = hidden > 0 and 1 or 0
+    step(leader(), job)
+    await.live.busy = await.live.busy + hidden -- perhaps another one by now
+    abi.border.hurried = 0
 end
 
 --- Runs until the worker has ended. Before a generation serves, jobs and tasks can run already.
@@ -185,9 +198,9 @@ function M.run()
         if job then
             abi.border.current = job[2]
             if job[2] >= 0 then C.mg_beat(abi.worker, job[2]) end
-            step(leader(), job[1])
+            lead(job[1])
         else
-            step(leader())
+            lead()
         end
         handle_event()
     end
@@ -198,6 +211,7 @@ function M.run_until(task)
     while not task.done do
         resume_waiters()
         if task.done then return end
+        abi.border.hurried = await.queued() > 0 and 1 or 0
         if C.mg_next(abi.worker) == -2 then
             ended = true
             return

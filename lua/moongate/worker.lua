@@ -98,6 +98,7 @@ function M.main(boot, options, number, sources)
 
     _G.coroutine = require("moongate.coroutines").wrap_library() -- for scripts; our own modules hold the plain one
     package.loaded.coroutine = _G.coroutine
+    os.exit = require("moongate.evaluate").no_exit
 
     generation.begin(options)
     local first, message, code = generation.first(number, sources)

@@ -60,6 +60,7 @@ struct mg_border {
     uint32_t first;       /* 1: this worker runs the once-per-instance start hooks */
     uint32_t debug;
     uint32_t overrun;     /* 1: the error on its way was raised because code ran for too long. Lua puts it back to 0 */
+    uint32_t hurried;     /* Lua has more to do: mg_next() looks what there is, and does not sleep. Lua writes it */
 };
 
 enum mg_content { MG_CONTENT_NONE, MG_CONTENT_TEXT, MG_CONTENT_HTML, MG_CONTENT_JSON, MG_CONTENT_BYTES, MG_CONTENT_EVENTS };

@@ -299,14 +299,14 @@ static void publish_stats(struct mg_worker *w)
     stats->out_bytes = facts.out_bytes;
 }
 
-static bool take_turn(struct mg_worker *w)
+static bool take_turn(struct mg_worker *w, int wait)
 {
     sink_flush_all(w);
     if (w->talk.said_first)
         talk_flush(w);
     publish_stats(w);
     w->stats->busy = 0;
-    int error = net_turn(w->net, 1);
+    int error = net_turn(w->net, wait);
     if (error) {
         char text[128];
         int bytes = snprintf(text, sizeof text, "io_uring: entering the ring: %s", strerror(-error));
@@ -345,7 +345,7 @@ static bool deliver(struct mg_worker *w, uint32_t slot)
 int32_t worker_next(struct mg_worker *w)
 {
     struct net_event event;
-    for (;;) {
+    for (bool looked = false;;) {
         if (w->ended)
             return -2;
         if (w->in.conn != NONE) {
@@ -368,7 +368,12 @@ int32_t worker_next(struct mg_worker *w)
         if (side_step(w))
             continue;
         check_drained(w);
-        if (w->wake_count == 0 && !take_turn(w))
+        if (w->wake_count > 0)
+            continue;
+        if (looked && w->border.hurried)
+            return -1; /* without an event */
+        if (!take_turn(w, !w->border.hurried))
             return -2;
+        looked = true;
     }
 }

@@ -8,7 +8,7 @@ local C = { MG_LOG_DEBUG = 0, MG_LOG_INFO = 1, MG_LOG_WARN = 2, MG_LOG_ERROR = 3
 --- Stands in for moongate.abi in this spec file; the scheduler is loaded anew over it.
 function M.install()
     local self = { now = 0, timers = {}, logs = {}, cancelled_timers = 0, started = 0, files = {}, timers_max = math.huge }
-    local border = { current = -1, event = 0, token = 0, result = 0 }
+    local border = { current = -1, event = 0, token = 0, result = 0, hurried = 0 }
     local abi = { C = setmetatable({}, { __index = C }), worker = {}, border = border }
     self.C = abi.C
 
@@ -40,6 +40,7 @@ function M.install()
 
     --- The next timer fires: the earliest, of equals the first started.
     function abi.C.mg_next()
+        if border.hurried == 1 then return -1 end
         local earliest
         for i, timer in ipairs(self.timers) do
             if not earliest or timer.at < self.timers[earliest].at then earliest = i end
