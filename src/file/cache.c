@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/must.h"
@@ -44,8 +45,38 @@ static void entry_free(struct file_cache *cache, struct file_entry *entry)
         close(entry->fd);
     if (entry->folder)
         folder_leave(cache, entry->folder);
-    free(entry->bytes);
+    entry_bytes_free(entry);
     free(entry);
+}
+
+bool entry_bytes_new(struct file_entry *entry, uint64_t bytes)
+{
+    int fd = bytes >= MAPPED_LEAST ? memfd_create("moongate file", MFD_CLOEXEC) : -1;
+    void *at = fd >= 0 && ftruncate(fd, (off_t)bytes) == 0 ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    if (at == MAP_FAILED) {
+        if (fd >= 0)
+            close(fd);
+        entry->bytes = malloc(bytes + 1);
+        return entry->bytes != NULL;
+    }
+    entry->bytes = at;
+    entry->mapped = bytes;
+    entry->loan.fd = fd;
+    entry->loan.base = at;
+    return true;
+}
+
+void entry_bytes_free(struct file_entry *entry)
+{
+    if (entry->mapped) {
+        munmap(entry->bytes, entry->mapped);
+        close(entry->loan.fd);
+    } else {
+        free(entry->bytes);
+    }
+    entry->bytes = NULL;
+    entry->mapped = 0;
+    entry->loan.fd = 0;
 }
 
 /* Frees what was given up and is not being sent any more; all of it when the engine is gone. */

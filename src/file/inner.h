@@ -16,6 +16,7 @@ enum {
     CHECK_MS = 1000,        /* age at which is looked at what no event covers */
     TRIES_MAX = 4,
     PACK_LEAST = 512,       /* bytes worth coding */
+    MAPPED_LEAST = 65536,   /* a content that is a file in memory, so that the engine need not copy it (net/direct.c) */
 };
 
 /* What tells one content of a name from another. */
@@ -64,7 +65,8 @@ struct file_entry {
     uint8_t kind;               /* enum file_kind */
     uint8_t index;              /* which of the folder's index names it is */
     bool live, queued, visited, uncovered, dead;
-    char *bytes;
+    char *bytes;                /* lent by `loan`; a mapping of loan.fd when there is one, of so many bytes */
+    uint64_t mapped;
     char name[];                /* the path, NUL; for a listing also its order */
 };
 
@@ -117,6 +119,8 @@ enum entry_age entry_age(const struct file_cache *cache, const struct file_entry
 void entry_drop(struct file_cache *cache, struct file_entry *entry);     /* out of the table */
 void entry_put_back(struct file_cache *cache, struct file_entry *now, struct file_entry *old);
 void entry_keep(struct file_cache *cache, struct file_entry *entry);     /* loaded: may be evicted from now on */
+bool entry_bytes_new(struct file_entry *entry, uint64_t bytes);
+void entry_bytes_free(struct file_entry *entry);
 void entry_weigh(struct file_cache *cache, struct file_entry *entry, uint64_t more);
 void entry_tell(struct file_cache *cache, struct file_entry *entry, struct file_entry *result); /* to all who wait */
 void entry_wait(struct file_entry *entry, struct file_wait *wait);

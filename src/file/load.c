@@ -149,8 +149,7 @@ static void load_retry(struct file_cache *cache, struct file_load *load)
     load->fd = -1;
     load->index = 0;
     load->have = 0;
-    free(load->entry->bytes);
-    load->entry->bytes = NULL;
+    entry_bytes_free(load->entry);
     open_next(cache, load);
 }
 
@@ -260,8 +259,7 @@ static void found(struct file_cache *cache, struct file_load *load, const struct
         load_done(cache, load, FILE_OPENED, 0, youth == 0);
         return;
     }
-    entry->bytes = malloc(size + 1);
-    if (!entry->bytes) {
+    if (!entry_bytes_new(entry, size)) {
         load_done(cache, load, FILE_OPENED, 0, false);
         return;
     }

@@ -109,7 +109,7 @@ void conn_deadline(struct net *net, uint32_t index, uint32_t ms)
 
 /* ---- those with something to send ---- */
 
-static void mark_dirty(struct net *net, struct conn *conn)
+void conn_mark_dirty(struct net *net, struct conn *conn)
 {
     if (conn->dirty)
         return;
@@ -188,7 +188,7 @@ void conn_close(struct net *net, uint32_t index, enum close_mode mode)
     if (conn->out.bytes == 0)
         flushed(net, conn);
     else if (!conn->sending) /* also after a send that failed, when nobody was told yet: the next one fails as well, and closes */
-        mark_dirty(net, conn);
+        conn_mark_dirty(net, conn);
 }
 
 /* ---- sending ---- */
@@ -211,7 +211,7 @@ void conn_out_commit(struct net *net, uint32_t index, uint32_t bytes)
     struct conn *conn = &net->conns[index];
     must(takes_output(conn));
     queue_commit(&conn->out, bytes);
-    mark_dirty(net, conn);
+    conn_mark_dirty(net, conn);
 }
 
 int conn_write(struct net *net, uint32_t index, const char *bytes, uint32_t count)
@@ -221,7 +221,7 @@ int conn_write(struct net *net, uint32_t index, const char *bytes, uint32_t coun
         return -EPIPE;
     int error = queue_write(net, &conn->out, bytes, count);
     if (!error)
-        mark_dirty(net, conn);
+        conn_mark_dirty(net, conn);
     return error;
 }
 
@@ -232,7 +232,7 @@ int conn_lend(struct net *net, uint32_t index, const char *bytes, uint32_t count
         return -EPIPE;
     int error = queue_lend(net, &conn->out, bytes, count, loan);
     if (!error)
-        mark_dirty(net, conn);
+        conn_mark_dirty(net, conn);
     return error;
 }
 
@@ -250,7 +250,7 @@ void conn_take(struct net *net, uint32_t index, struct net_queue *queue)
     conn->out.last = queue->last;
     conn->out.bytes += queue->bytes;
     *queue = (struct net_queue){ 0 };
-    mark_dirty(net, conn);
+    conn_mark_dirty(net, conn);
 }
 
 uint64_t conn_sent_total(const struct net *net, uint32_t index)
@@ -307,7 +307,11 @@ static void send_queued(struct net *net, struct conn *conn)
 {
     if (conn->sending || conn->out.bytes == 0 || conn->connecting || conn->state >= CONN_CLOSING)
         return;
-    if (fault_hit("short-send"))
+    if (direct_is_due(conn)) {
+        direct_send(net, conn);
+        if (!conn->sending)
+            return;
+    } else if (fault_hit("short-send"))
         send_one(net, conn, 1);
     else if (conn->out.first->next)
         send_many(net, conn);
@@ -342,22 +346,36 @@ void conn_sent(struct net *net, uint32_t index, uint32_t generation, int32_t res
         conn_try_join(net, conn);
         return;
     }
-    if (result < 0 && result != -EINTR && result != -EAGAIN) {
-        if (conn->state == CONN_OPEN)
-            conn_tell(net, conn, NET_FAILED, result);
-        else
-            conn_close_now(net, conn);
-        return;
+    if (conn->polling) { /* trying again tells what there is to tell */
+        conn->polling = false;
+        conn_mark_dirty(net, conn);
+    } else if (result < 0 && result != -EINTR && result != -EAGAIN) {
+        conn_send_failed(net, conn, result);
+    } else {
+        conn_took(net, conn, result > 0 ? (uint32_t)result : 0);
     }
-    if (result > 0) {
-        net->facts.bytes_out += (uint64_t)result;
-        conn->sent += (uint64_t)result;
-        queue_take_out(net, &conn->out, (uint32_t)result);
+}
+
+void conn_send_failed(struct net *net, struct conn *conn, int32_t result)
+{
+    if (conn->state == CONN_OPEN)
+        conn_tell(net, conn, NET_FAILED, result);
+    else
+        conn_close_now(net, conn);
+}
+
+/* The kernel has taken so much of the queue. */
+void conn_took(struct net *net, struct conn *conn, uint32_t bytes)
+{
+    if (bytes > 0) {
+        net->facts.bytes_out += bytes;
+        conn->sent += bytes;
+        queue_take_out(net, &conn->out, bytes);
         if (conn->state == CONN_OPEN)
             check_drained(net, conn);
     }
     if (conn->out.bytes > 0)
-        mark_dirty(net, conn);
+        conn_mark_dirty(net, conn);
     else if (conn->state == CONN_FLUSHING)
         flushed(net, conn);
 }
@@ -406,7 +424,7 @@ void conn_connected(struct net *net, uint32_t index, uint32_t generation, int32_
     conn_tell(net, conn, NET_CONNECTED, 0);
     conn_resume(net, index);
     if (conn->out.bytes > 0)
-        mark_dirty(net, conn);
+        conn_mark_dirty(net, conn);
 }
 
 /* ---- the timer has fired ---- */

@@ -319,7 +319,7 @@ static int64_t sleep_ms(const struct net *net)
 /* One call submits, waits for one completion and runs what is due. */
 static int enter(struct net *net, int wait)
 {
-    if (!wait || net->record_count > 0 || net->starved_first != NOBODY || io_uring_cq_ready(&net->ring) > net->held)
+    if (!wait || net->record_count > 0 || net->starved_first != NOBODY || net->dirty_first != NOBODY || io_uring_cq_ready(&net->ring) > net->held)
         return uring_enter(net, 0, 0);
     int64_t ms = sleep_ms(net);
     return uring_enter(net, ms == 0 ? 0 : 1, ms);

@@ -52,6 +52,7 @@ struct conn {
     uint8_t state, role, receive;
     bool wanted : 1;      /* the upper room wants bytes */
     bool sending : 1, dirty : 1, connecting : 1, linger : 1;
+    bool polling : 1;     /* what is called sending only waits for room */
 };
 
 struct record {
@@ -159,6 +160,13 @@ void net_record(struct net *net, const struct net_event *event, uint32_t generat
 uint32_t conn_new(struct net *net, int fd, enum conn_state first, enum net_role role, uint32_t owner);
 void conn_sent(struct net *net, uint32_t index, uint32_t generation, int32_t result);
 void conn_connected(struct net *net, uint32_t index, uint32_t generation, int32_t result);
+void conn_mark_dirty(struct net *net, struct conn *conn);
+void conn_took(struct net *net, struct conn *conn, uint32_t bytes);
+void conn_send_failed(struct net *net, struct conn *conn, int32_t result);
+
+/* direct.c */
+bool direct_is_due(const struct conn *conn);
+void direct_send(struct net *net, struct conn *conn); /* until it would wait, or has had its share of this turn */
 void conn_timer_fired(struct net *net, struct conn *conn);
 void conn_flush_dirty(struct net *net);
 void conn_release(struct net *net, uint32_t index);

@@ -121,3 +121,75 @@ describe("opening through the engine", function()
         assert.equal(-18, e:expect("done").result)
     end)
 end)
+
+describe("memory that is lent and is a file, too", function()
+    local e, conn, peer, loan, path, file
+    local SIZE = 3000000
+    local text = text_of(SIZE)
+    before_each(function()
+        e = engine.new()
+        conn, peer = e:pair()
+        path = os.tmpname()
+        local f = assert(io.open(path, "w"))
+        f:write(text)
+        f:close()
+        file = engine.keep(require "posix.fcntl".open(path, 0))
+        loan = ffi.new("struct net_loan", { fd = file })
+        loan.base = ffi.cast("const char *", text)
+    end)
+    after_each(function()
+        engine.sweep()
+        os.remove(path)
+    end)
+
+    local function lend(from, count) assert.equal(0, lib.conn_lend(e.net, conn, loan.base + from, count, loan)) end
+
+    for _, case in ipairs { { 0, SIZE }, { 0, 32768 }, { 1, 32768 }, { 0, 32767 }, { 123457, 2000000 }, { SIZE - 1, 1 } } do
+        it(("goes out whole, %d bytes from %d on, between what is copied"):format(case[2], case[1]), function()
+            assert.equal(0, lib.conn_write(e.net, conn, "head ", 5))
+            lend(case[1], case[2])
+            assert.equal(0, lib.conn_write(e.net, conn, " tail", 5))
+            local expected = "head " .. text:sub(case[1] + 1, case[1] + case[2]) .. " tail"
+            assert.is_true(expected == (e:read(peer, #expected)))
+            e:run(function() return lib.conn_queued(e.net, conn) == 0 end)
+            assert.equal(#expected, tonumber(lib.conn_sent_total(e.net, conn)))
+            assert.equal(0, loan.pieces)
+        end)
+    end
+
+    it("waits for a peer that takes nothing, without holding the engine up, and then goes on", function()
+        for _ = 1, 5 do lend(0, SIZE) end
+        e:run_ms(30)
+        assert.is_true(lib.conn_queued(e.net, conn) > 0)
+        local other, other_peer = e:pair()
+        assert.equal(0, lib.conn_write(e.net, other, "quick", 5))
+        assert.equal("quick", (e:read(other_peer, 5)))
+        lib.conn_notify_drained(e.net, conn, 0)
+        assert.is_true(text:rep(5) == (e:read(peer, 5 * SIZE)))
+        e:expect("drained", conn)
+    end)
+
+    it("ends with its connection, whoever closes it", function()
+        for _ = 1, 5 do lend(0, SIZE) end
+        e:run_ms(10)
+        lib.conn_close(e.net, conn, lib.CLOSE_NOW)
+        e:expect("closed", conn)
+        assert.equal(0, loan.pieces)
+        conn, peer = e:pair()
+        for _ = 1, 5 do lend(0, SIZE) end
+        e:run_ms(10)
+        engine.close(peer)
+        local failed = e:expect("failed", conn)
+        assert.is_true(failed.result < 0)
+        lib.conn_close(e.net, conn, lib.CLOSE_NOW)
+        e:expect("closed", conn)
+        assert.equal(0, loan.pieces)
+    end)
+
+    it("is flushed before a gentle close", function()
+        lend(0, SIZE)
+        lib.conn_close(e.net, conn, lib.CLOSE_FLUSH)
+        local all, ended = e:read(peer, SIZE + 1)
+        assert.is_true(all == text and ended)
+    end)
+end)
