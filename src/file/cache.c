@@ -49,34 +49,27 @@ static void entry_free(struct file_cache *cache, struct file_entry *entry)
     free(entry);
 }
 
+/* Large contents are pages of their own, which the kernel may go on sending after they are unmapped. */
 bool entry_bytes_new(struct file_entry *entry, uint64_t bytes)
 {
-    int fd = bytes >= MAPPED_LEAST ? memfd_create("moongate file", MFD_CLOEXEC) : -1;
-    void *at = fd >= 0 && ftruncate(fd, (off_t)bytes) == 0 ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
-    if (at == MAP_FAILED) {
-        if (fd >= 0)
-            close(fd);
-        entry->bytes = malloc(bytes + 1);
-        return entry->bytes != NULL;
-    }
+    bool paged = bytes >= PAGED_LEAST;
+    void *at = paged ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : malloc(bytes + 1);
+    if (!at || at == MAP_FAILED)
+        return false;
     entry->bytes = at;
-    entry->mapped = bytes;
-    entry->loan.fd = fd;
-    entry->loan.base = at;
+    entry->paged = paged ? bytes : 0;
+    entry->loan.paged = paged;
     return true;
 }
 
 void entry_bytes_free(struct file_entry *entry)
 {
-    if (entry->mapped) {
-        munmap(entry->bytes, entry->mapped);
-        close(entry->loan.fd);
-    } else {
+    if (entry->paged)
+        munmap(entry->bytes, entry->paged);
+    else
         free(entry->bytes);
-    }
     entry->bytes = NULL;
-    entry->mapped = 0;
-    entry->loan.fd = 0;
+    entry->paged = entry->loan.paged = 0;
 }
 
 /* Frees what was given up and is not being sent any more; all of it when the engine is gone. */

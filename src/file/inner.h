@@ -16,7 +16,7 @@ enum {
     CHECK_MS = 1000,        /* age at which is looked at what no event covers */
     TRIES_MAX = 4,
     PACK_LEAST = 512,       /* bytes worth coding */
-    MAPPED_LEAST = 65536,   /* a content that is a file in memory, so that the engine need not copy it (net/direct.c) */
+    PAGED_LEAST = 524288,   /* a content that has pages of its own: below, copying it was measured to be cheaper (net/direct.c) */
 };
 
 /* What tells one content of a name from another. */
@@ -65,8 +65,8 @@ struct file_entry {
     uint8_t kind;               /* enum file_kind */
     uint8_t index;              /* which of the folder's index names it is */
     bool live, queued, visited, uncovered, dead;
-    char *bytes;                /* lent by `loan`; a mapping of loan.fd when there is one, of so many bytes */
-    uint64_t mapped;
+    char *bytes;                /* lent by `loan` */
+    uint64_t paged;             /* bytes of the mapping that they are; 0: they are not */
     char name[];                /* the path, NUL; for a listing also its order */
 };
 

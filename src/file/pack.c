@@ -39,8 +39,13 @@ static void packed(struct file_cache *cache, struct file_load *load)
     struct file_entry *entry = load->entry;
     entry->stamp = load->old->stamp;
     entry->stamp.size = load->packing->total_out;
-    char *exact = realloc(entry->bytes, entry->stamp.size);
-    entry->bytes = exact ? exact : entry->bytes;
+    char *roomy = entry->bytes;
+    if (entry_bytes_new(entry, entry->stamp.size)) {
+        memcpy(entry->bytes, roomy, entry->stamp.size);
+        free(roomy);
+    } else {
+        entry->bytes = roomy;
+    }
     load_done(cache, load, FILE_MEMORY, 0, true);
 }
 

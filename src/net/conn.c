@@ -307,7 +307,7 @@ static void send_queued(struct net *net, struct conn *conn)
 {
     if (conn->sending || conn->out.bytes == 0 || conn->connecting || conn->state >= CONN_CLOSING)
         return;
-    if (direct_is_due(conn)) {
+    if (direct_is_due(net, conn)) {
         direct_send(net, conn);
         if (!conn->sending)
             return;

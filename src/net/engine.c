@@ -134,6 +134,7 @@ void net_free(struct net *net)
     }
     if (net->spare_fd >= 0)
         close(net->spare_fd);
+    direct_close(net);
     reserve_fini(&net->conn_store);
     for (uint32_t i = 0; i < net->listener_room; i++)
         if (net->listeners[i].ending)

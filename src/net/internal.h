@@ -127,6 +127,7 @@ struct net {
     uint32_t listener_room;
     struct watch watches[WATCHES_MAX];
     int spare_fd;
+    int pipe[2], nowhere; /* direct.c: 0: not opened yet, -1: not to be had */
     uint64_t accept_again; /* tick at which refused accepting is tried again; 0: no */
 
     char *scratch; /* addresses and message headers of operations not submitted yet */
@@ -165,8 +166,9 @@ void conn_took(struct net *net, struct conn *conn, uint32_t bytes);
 void conn_send_failed(struct net *net, struct conn *conn, int32_t result);
 
 /* direct.c */
-bool direct_is_due(const struct conn *conn);
+bool direct_is_due(const struct net *net, const struct conn *conn);
 void direct_send(struct net *net, struct conn *conn); /* until it would wait, or has had its share of this turn */
+void direct_close(struct net *net);
 void conn_timer_fired(struct net *net, struct conn *conn);
 void conn_flush_dirty(struct net *net);
 void conn_release(struct net *net, uint32_t index);

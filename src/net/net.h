@@ -13,11 +13,9 @@ struct block;
 struct sockaddr;
 
 /* Memory that is sent from where it lies. The engine counts queued pieces of it; its owner leaves it as it is while there are any.
- * `fd`: 0, or a file of these bytes, in memory as well (memfd_create(2)): large pieces then go out without any copy of them being made. */
+ * `paged`: it is a mapping of its own, never written again and then unmapped: large pieces go out without any copy of them being made. */
 struct net_loan {
-    uint32_t pieces;
-    int fd;
-    const char *base; /* the byte that is the first of the file */
+    uint32_t pieces, paged;
 };
 
 /* Output on its way, in blocks that are counted against the engine's bound. Begins all zero. */

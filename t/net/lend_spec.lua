@@ -122,36 +122,37 @@ describe("opening through the engine", function()
     end)
 end)
 
-describe("memory that is lent and is a file, too", function()
-    local e, conn, peer, loan, path, file
+ffi.cdef [[
+    void *mmap(void *, size_t, int, int, int, long);
+    int munmap(void *, size_t);
+]]
+
+describe("lent pages", function()
+    local e, conn, peer, loan, pages
     local SIZE = 3000000
     local text = text_of(SIZE)
     before_each(function()
         e = engine.new()
         conn, peer = e:pair()
-        path = os.tmpname()
-        local f = assert(io.open(path, "w"))
-        f:write(text)
-        f:close()
-        file = engine.keep(require "posix.fcntl".open(path, 0))
-        loan = ffi.new("struct net_loan", { fd = file })
-        loan.base = ffi.cast("const char *", text)
+        loan = ffi.new("struct net_loan", { paged = 1 })
+        pages = ffi.cast("char *", ffi.C.mmap(nil, SIZE, 3, 0x22, -1, 0)) -- read and write, private and anonymous
+        ffi.copy(pages, text, SIZE)
     end)
     after_each(function()
         engine.sweep()
-        os.remove(path)
+        if pages then ffi.C.munmap(pages, SIZE) end
     end)
 
-    local function lend(from, count) assert.equal(0, lib.conn_lend(e.net, conn, loan.base + from, count, loan)) end
+    local function lend(from, count) assert.equal(0, lib.conn_lend(e.net, conn, pages + from, count, loan)) end
 
-    for _, case in ipairs { { 0, SIZE }, { 0, 32768 }, { 1, 32768 }, { 0, 32767 }, { 123457, 2000000 }, { SIZE - 1, 1 } } do
+    for _, case in ipairs { { 0, SIZE }, { 0, 65536 }, { 1, 65536 }, { 0, 65535 }, { 123457, 2000000 }, { SIZE - 1, 1 } } do
         it(("goes out whole, %d bytes from %d on, between what is copied"):format(case[2], case[1]), function()
             assert.equal(0, lib.conn_write(e.net, conn, "head ", 5))
             lend(case[1], case[2])
             assert.equal(0, lib.conn_write(e.net, conn, " tail", 5))
             local expected = "head " .. text:sub(case[1] + 1, case[1] + case[2]) .. " tail"
             assert.is_true(expected == (e:read(peer, #expected)))
-            e:run(function() return lib.conn_queued(e.net, conn) == 0 end)
+            e:spin(function() return lib.conn_queued(e.net, conn) == 0 end)
             assert.equal(#expected, tonumber(lib.conn_sent_total(e.net, conn)))
             assert.equal(0, loan.pieces)
         end)
@@ -167,6 +168,18 @@ describe("memory that is lent and is a file, too", function()
         lib.conn_notify_drained(e.net, conn, 0)
         assert.is_true(text:rep(5) == (e:read(peer, 5 * SIZE)))
         e:expect("drained", conn)
+    end)
+
+    it("may be unmapped as soon as the kernel has taken them", function()
+        local count = 100000 -- the peer's buffer holds so many
+        assert.equal(0, lib.conn_lend(e.net, conn, pages, count, loan))
+        e:spin(function() return loan.pieces == 0 end)
+        ffi.C.munmap(pages, SIZE)
+        pages = nil
+        local other = ffi.C.mmap(nil, SIZE, 3, 0x22, -1, 0)
+        ffi.fill(other, SIZE, 0x55)
+        assert.is_true(text:sub(1, count) == (e:read(peer, count)))
+        ffi.C.munmap(other, SIZE)
     end)
 
     it("ends with its connection, whoever closes it", function()
