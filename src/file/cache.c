@@ -24,7 +24,7 @@ struct file_cache *file_cache_new(struct net *net, const struct file_cache_optio
     cache->bucket_count = BUCKETS_FIRST;
     cache->buckets = calloc(cache->bucket_count, sizeof(struct file_entry *));
     cache->watch = file_watch_new();
-    if (!cache->buckets || !cache->watch) {
+    if (!cache->buckets || !cache->watch || loads_init(cache) < 0) {
         file_cache_free(cache);
         return NULL;
     }
@@ -84,21 +84,6 @@ static void sweep(struct file_cache *cache, bool all)
         *link = entry->dead_next;
         cache->dead_bytes -= entry->weight;
         entry_free(cache, entry);
-    }
-}
-
-static void loads_free(struct file_cache *cache)
-{
-    for (uint32_t i = 0; i < cache->load_top; i++) {
-        struct file_load *load = &cache->loads[i];
-        if (!load->busy)
-            continue;
-        pack_end(load);
-        if (load->fd >= 0)
-            close(load->fd);
-        if (load->old)
-            file_entry_unref(cache, load->old);
-        file_entry_unref(cache, load->entry);
     }
 }
 

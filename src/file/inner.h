@@ -70,20 +70,7 @@ struct file_entry {
     char name[];                /* the path, NUL; for a listing also its order */
 };
 
-struct z_stream_s;
-
-/* The work at one entry. */
-struct file_load {
-    struct file_entry *entry;   /* held */
-    struct file_entry *old;     /* what it may turn out to be still; held */
-    struct file_load *next;
-    struct z_stream_s *packing;
-    uint64_t have;
-    int fd;
-    uint32_t index;             /* of the names tried in a folder */
-    uint8_t step, tries;
-    bool busy;
-};
+struct file_load; /* the work at one entry: load.h */
 
 struct file_cache {
     struct net *net;
@@ -98,8 +85,7 @@ struct file_cache {
     } queues[2];                /* files, and entries that failed */
     struct file_entry *dead;    /* given up, but still being sent */
     uint64_t bytes, dead_bytes;
-    struct file_load loads[LOADS_MAX];
-    struct file_load *load_free;
+    struct file_load *loads, *load_free; /* room for LOADS_MAX */
     uint32_t load_top, load_count;
     struct file_entry *pending_first, *pending_last; /* by dead_next */
     struct file_wait *done_first, *done_last;
@@ -134,16 +120,13 @@ void folder_changed(struct file_cache *cache, struct file_folder *folder);
 int folder_ready(struct file_cache *cache, struct file_folder *folder);
 void folder_leave(struct file_cache *cache, struct file_folder *folder);
 
-/* load.c, pack.c */
+/* load.c */
 void load_begin(struct file_cache *cache, struct file_entry *entry, struct file_entry *old);
-void load_on_net(struct file_cache *cache, const struct net_event *event);
-void load_done(struct file_cache *cache, struct file_load *load, enum file_kind kind, int error, bool keep);
-void load_again(struct file_cache *cache, struct file_load *load, double ms);
 void load_pack(struct file_cache *cache, struct file_entry *entry, struct file_entry *from);
-void pack_step(struct file_cache *cache, struct file_load *load);
-void pack_end(struct file_load *load);
+void load_on_net(struct file_cache *cache, const struct net_event *event);
+int loads_init(struct file_cache *cache);
+void loads_free(struct file_cache *cache);
 void stamp_of(const struct stat *st, struct file_stamp *ret);
-bool stamps_equal(const struct file_stamp *a, const struct file_stamp *b);
 
 /* form.c, listing.c */
 bool entry_path(const struct file_entry *entry, char ret[FILE_PATH_BYTES_MAX]); /* with the index that was found; false: too long */

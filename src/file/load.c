@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
-#include "file/inner.h"
+#include "file/load.h"
 #include "file/mime.h"
 #include "file/walk.h"
 
@@ -27,7 +27,7 @@ void stamp_of(const struct stat *st, struct file_stamp *ret)
     *ret = (struct file_stamp){ st->st_dev, st->st_ino, (uint64_t)st->st_size, st->st_mtim, st->st_ctim };
 }
 
-bool stamps_equal(const struct file_stamp *a, const struct file_stamp *b)
+static bool stamps_equal(const struct file_stamp *a, const struct file_stamp *b)
 {
     return a->device == b->device && a->inode == b->inode && a->size == b->size && a->modified.tv_sec == b->modified.tv_sec &&
            a->modified.tv_nsec == b->modified.tv_nsec && a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
@@ -52,6 +52,30 @@ static bool is_folder_like(const struct file_entry *entry)
     return entry->path_bytes == 0 || entry->name[entry->path_bytes - 1] == '/';
 }
 
+/* ---- birth and death ---- */
+
+int loads_init(struct file_cache *cache)
+{
+    cache->loads = calloc(LOADS_MAX, sizeof *cache->loads);
+    return cache->loads ? 0 : -ENOMEM;
+}
+
+void loads_free(struct file_cache *cache)
+{
+    for (uint32_t i = 0; i < cache->load_top; i++) {
+        struct file_load *load = &cache->loads[i];
+        if (!load->busy)
+            continue;
+        pack_end(load);
+        if (load->fd >= 0)
+            close(load->fd);
+        if (load->old)
+            file_entry_unref(cache, load->old);
+        file_entry_unref(cache, load->entry);
+    }
+    free(cache->loads);
+}
+
 /* ---- begin and end ---- */
 
 static void open_next(struct file_cache *cache, struct file_load *load);
@@ -73,7 +97,7 @@ static void load_start(struct file_cache *cache, struct file_load *load, struct 
     cache->facts.loads++;
 }
 
-/* Takes what `old` holds over. */
+/* Takes over what `old` holds. */
 void load_begin(struct file_cache *cache, struct file_entry *entry, struct file_entry *old)
 {
     struct file_load *load = load_get(cache);
@@ -113,7 +137,6 @@ static void load_put(struct file_cache *cache, struct file_load *load)
     open_next(cache, load);
 }
 
-/* `keep` false: for those who wait for it only. */
 void load_done(struct file_cache *cache, struct file_load *load, enum file_kind kind, int error, bool keep)
 {
     struct file_entry *entry = load->entry;

@@ -5,7 +5,7 @@
 #include <zlib.h>
 
 #include "base/must.h"
-#include "file/inner.h"
+#include "file/load.h"
 
 enum { PIECE_BYTES = 32768, LEVEL = 6, GZIP_WINDOW = 15 + 16, MEMORY_LEVEL = 8 };
 

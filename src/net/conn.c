@@ -12,7 +12,7 @@
 
 #include "base/fault.h"
 #include "base/must.h"
-#include "net/internal.h"
+#include "net/direct.h"
 
 enum { GATHER_MAX = 16, LINGER_MS = 5000 };
 
@@ -109,7 +109,7 @@ void conn_deadline(struct net *net, uint32_t index, uint32_t ms)
 
 /* ---- those with something to send ---- */
 
-void conn_mark_dirty(struct net *net, struct conn *conn)
+static void mark_dirty(struct net *net, struct conn *conn)
 {
     if (conn->dirty)
         return;
@@ -188,7 +188,7 @@ void conn_close(struct net *net, uint32_t index, enum close_mode mode)
     if (conn->out.bytes == 0)
         flushed(net, conn);
     else if (!conn->sending) /* also after a send that failed, when nobody was told yet: the next one fails as well, and closes */
-        conn_mark_dirty(net, conn);
+        mark_dirty(net, conn);
 }
 
 /* ---- sending ---- */
@@ -211,7 +211,7 @@ void conn_out_commit(struct net *net, uint32_t index, uint32_t bytes)
     struct conn *conn = &net->conns[index];
     must(takes_output(conn));
     queue_commit(&conn->out, bytes);
-    conn_mark_dirty(net, conn);
+    mark_dirty(net, conn);
 }
 
 int conn_write(struct net *net, uint32_t index, const char *bytes, uint32_t count)
@@ -221,7 +221,7 @@ int conn_write(struct net *net, uint32_t index, const char *bytes, uint32_t coun
         return -EPIPE;
     int error = queue_write(net, &conn->out, bytes, count);
     if (!error)
-        conn_mark_dirty(net, conn);
+        mark_dirty(net, conn);
     return error;
 }
 
@@ -232,7 +232,7 @@ int conn_lend(struct net *net, uint32_t index, const char *bytes, uint32_t count
         return -EPIPE;
     int error = queue_lend(net, &conn->out, bytes, count, loan);
     if (!error)
-        conn_mark_dirty(net, conn);
+        mark_dirty(net, conn);
     return error;
 }
 
@@ -250,7 +250,7 @@ void conn_take(struct net *net, uint32_t index, struct net_queue *queue)
     conn->out.last = queue->last;
     conn->out.bytes += queue->bytes;
     *queue = (struct net_queue){ 0 };
-    conn_mark_dirty(net, conn);
+    mark_dirty(net, conn);
 }
 
 uint64_t conn_sent_total(const struct net *net, uint32_t index)
@@ -348,7 +348,7 @@ void conn_sent(struct net *net, uint32_t index, uint32_t generation, int32_t res
     }
     if (conn->polling) { /* trying again tells what there is to tell */
         conn->polling = false;
-        conn_mark_dirty(net, conn);
+        mark_dirty(net, conn);
     } else if (result < 0 && result != -EINTR && result != -EAGAIN) {
         conn_send_failed(net, conn, result);
     } else {
@@ -375,7 +375,7 @@ void conn_took(struct net *net, struct conn *conn, uint32_t bytes)
             check_drained(net, conn);
     }
     if (conn->out.bytes > 0)
-        conn_mark_dirty(net, conn);
+        mark_dirty(net, conn);
     else if (conn->state == CONN_FLUSHING)
         flushed(net, conn);
 }
@@ -424,7 +424,7 @@ void conn_connected(struct net *net, uint32_t index, uint32_t generation, int32_
     conn_tell(net, conn, NET_CONNECTED, 0);
     conn_resume(net, index);
     if (conn->out.bytes > 0)
-        conn_mark_dirty(net, conn);
+        mark_dirty(net, conn);
 }
 
 /* ---- the timer has fired ---- */

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
-#include "net/internal.h"
+#include "net/direct.h"
 
 enum { DIRECT_LEAST = 65536, BEFORE_MAX = 8, TURN_BYTES = 1 << 20, PIPE_BYTES = 1 << 20 };
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
-#include "net/internal.h"
+#include "net/direct.h"
 
 enum { RECORDS_FIRST = 4096, FILE_OPS_MAX = 4096, CONN_SLACK = 1024, CONN_ROOM_MAX = 1 << 21, TIMER_INDEX_BITS = 20 };
 

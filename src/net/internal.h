@@ -51,8 +51,7 @@ struct conn {
     int unacked;          /* bytes that the kernel held of what it took, at the last check for a stall */
     uint8_t state, role, receive;
     bool wanted : 1;      /* the upper room wants bytes */
-    bool sending : 1, dirty : 1, connecting : 1, linger : 1;
-    bool polling : 1;     /* what is called sending only waits for room */
+    bool sending : 1, polling : 1, dirty : 1, connecting : 1, linger : 1; /* polling: what is sending only waits for room */
 };
 
 struct record {
@@ -126,8 +125,7 @@ struct net {
     struct listener *listeners;
     uint32_t listener_room;
     struct watch watches[WATCHES_MAX];
-    int spare_fd;
-    int pipe[2], nowhere; /* direct.c: 0: not opened yet, -1: not to be had */
+    int spare_fd, pipe[2], nowhere; /* listen.c; direct.c */
     uint64_t accept_again; /* tick at which refused accepting is tried again; 0: no */
 
     char *scratch; /* addresses and message headers of operations not submitted yet */
@@ -161,14 +159,6 @@ void net_record(struct net *net, const struct net_event *event, uint32_t generat
 uint32_t conn_new(struct net *net, int fd, enum conn_state first, enum net_role role, uint32_t owner);
 void conn_sent(struct net *net, uint32_t index, uint32_t generation, int32_t result);
 void conn_connected(struct net *net, uint32_t index, uint32_t generation, int32_t result);
-void conn_mark_dirty(struct net *net, struct conn *conn);
-void conn_took(struct net *net, struct conn *conn, uint32_t bytes);
-void conn_send_failed(struct net *net, struct conn *conn, int32_t result);
-
-/* direct.c */
-bool direct_is_due(const struct net *net, const struct conn *conn);
-void direct_send(struct net *net, struct conn *conn); /* until it would wait, or has had its share of this turn */
-void direct_close(struct net *net);
 void conn_timer_fired(struct net *net, struct conn *conn);
 void conn_flush_dirty(struct net *net);
 void conn_release(struct net *net, uint32_t index);
