@@ -8,6 +8,7 @@
 #include "proc/candidate.h"
 #include "proc/client.h"
 #include "proc/descriptors.h"
+#include "proc/doctor.h"
 #include "proc/inherit.h"
 #include "proc/master.h"
 #include "proc/notify.h"
@@ -93,6 +94,8 @@ static int run(const struct options *options)
     case COMMAND_STATUS:
     case COMMAND_GENERATIONS:
         return client_run(options);
+    case COMMAND_DOCTOR:
+        return doctor_run(options);
     case COMMAND_VERSION:
         return print_version();
     case COMMAND_HELP:

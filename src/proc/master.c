@@ -79,10 +79,15 @@ static int take_name(struct master *master)
     return GO_ON;
 }
 
+uint64_t master_room_needed(uint32_t slots, uint32_t addresses)
+{
+    return DESCRIPTORS_OF_MASTER + POLL_WORKERS + slots * (uint64_t)(1 + addresses);
+}
+
 /* poll(2) takes no more entries than descriptors are allowed; a loop that starts below that would turn without ever hearing anything. */
 bool master_has_room(const struct master *master, uint32_t slots, uint32_t addresses, char *ret_problem)
 {
-    uint64_t needed = DESCRIPTORS_OF_MASTER + POLL_WORKERS + slots * (uint64_t)(1 + addresses);
+    uint64_t needed = master_room_needed(slots, addresses);
     if (master->descriptors >= needed)
         return true;
     snprintf(ret_problem, LISTEN_PROBLEM_BYTES, "%llu open files are allowed, %u worker%s need%s at least %llu: raise the limit (ulimit -n)%s",

@@ -5,3 +5,5 @@
 
 /* Serves what the command line says (run, serve, proxy) in the foreground, with what it was handed. Exit code; everything said. */
 int master_run(const struct options *options, const struct inheritance *inherited);
+/* Descriptors that a master with so many worker slots and addresses cannot do without. */
+uint64_t master_room_needed(uint32_t slots, uint32_t addresses);

@@ -15,6 +15,7 @@ COMMAND(RELOAD, "reload", "", 0, 0, "put the changed config and scripts of a run
 COMMAND(UPGRADE, "upgrade", "", 0, 0, "let the program that is now at its path take over from the running one")
 COMMAND(STATUS, "status", "", 0, 0, "show a running instance and its workers")
 COMMAND(GENERATIONS, "generations", "", 0, 0, "show which versions of the config are alive in a running instance, and what holds them")
+COMMAND(DOCTOR, "doctor", "", 0, 0, "show what this machine offers to the gateway, and the command that mends what is missing")
 COMMAND(VERSION, "version", "", 0, 0, "show the version and what it was built with")
 COMMAND(HELP, "help", "[COMMAND | exit-codes]", 0, 1, "show how a command is used, or what the exit codes mean")
 #endif
@@ -34,7 +35,7 @@ OPTION(WATCH, "watch", 0, NULL, FOR(RUN), "reload whenever a file of the config 
 OPTION(DEBUG, "debug", 'd', NULL, FOR(RUN) | FOR(SERVE) | FOR(PROXY), "log more, and tell clients what went wrong")
 OPTION(HEADER, "header", 'H', "FIELD", FOR(EXPLAIN), "a field of the request, as in -H 'Host: example.org'; may be repeated")
 OPTION(FILE, "file", 'f', "FILE", FOR(EXPLAIN), "ask this config or app instead of the instance that runs")
-OPTION(JSON, "json", 0, NULL, FOR(CHECK) | FOR(ROUTES) | FOR(EXPLAIN) | FOR(STATUS) | FOR(GENERATIONS), "answer in JSON")
+OPTION(JSON, "json", 0, NULL, FOR(CHECK) | FOR(ROUTES) | FOR(EXPLAIN) | FOR(STATUS) | FOR(GENERATIONS) | FOR(DOCTOR), "answer in JSON")
 OPTION(HELP, "help", 'h', NULL, ~0u, "show this")
 #endif
 
