@@ -185,18 +185,25 @@ local function proxied(options)
     return tables
 end
 
-local function files(bytes, title)
+--- Files of so many bytes: one, or `count` of them; `fields` go with the requests. Old enough that no server waits for their next change.
+local function files(bytes, title, fields, count)
     return function(options)
         local folder = process.folder()
-        process.write_file(folder .. "/data.bin", ("0123456789abcdef"):rep(bytes / 16))
-        assert(os.execute("chmod 755 " .. folder) == 0)
+        for at = 1, count or 1 do
+            process.write_file(("%s/%s.bin"):format(folder, count and at or "data"), ("0123456789abcdef"):rep(bytes / 16))
+        end
+        assert(os.execute(("chmod 755 %s && find %s -type f -exec touch -d 2020-01-01 {} +"):format(folder, folder)) == 0)
+        local only = fields and { floor = false } or {}
         local ok, results, notes = pcall(with_servers, "files", { files = folder, body_bytes = bytes }, options, function(entries)
-            set_load(entries, options, 64, 1, { "/files/data.bin" })
+            for at = #entries, 1, -1 do
+                if only[entries[at].label] == false then table.remove(entries, at).server:stop() end
+            end
+            set_load(entries, options, 64, 1, { (count and ("#%d /files/%%d.bin"):format(count) or "/files/data.bin") .. (fields or "") })
             return measure(entries, options)
         end)
         process.remove_folder(folder)
         if not ok then error(results, 0) end
-        return { { title = title, results = results, notes = notes, base = "floor" } }
+        return { { title = title, results = results, notes = notes, base = fields and "nginx" or "floor" } }
     end
 end
 
@@ -213,6 +220,10 @@ M.ROWS = {
     { "proxy", false, proxied },
     { "file-4k", false, files(4096, "a file of 4 KiB, 64 connections; the floor sends the same bytes from memory") },
     { "file-1m", false, files(1048576, "a file of 1 MiB, 64 connections; the floor sends the same bytes from memory") },
+    { "file-many", false, files(2048, "10,000 files of 2 KiB, 64 connections; the floor sends as many bytes from memory", nil, 10000) },
+    { "file-304", false, files(4096, "a file that the client has already (If-Modified-Since), 64 connections",
+        "|If-Modified-Since: Wed, 01 Jan 2025 00:00:00 GMT") },
+    { "file-range", false, files(1048576, "4 KiB out of a file of 1 MiB, 64 connections", "|Range: bytes=500000-504095") },
 }
 
 return M

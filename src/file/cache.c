@@ -122,7 +122,6 @@ void file_entry_unref(struct file_cache *cache, struct file_entry *entry)
         return;
     }
     file_watch_forget(cache->watch, &entry->target);
-    entry->dead = true;
     entry->dead_next = cache->dead;
     cache->dead = entry;
     cache->dead_bytes += entry->weight;

@@ -160,7 +160,7 @@ void form_free(struct file_form *form)
 
 int file_entry_varies(const struct file_entry *entry)
 {
-    return entry->folder && !entry->folder->options.plain && mime_is_compressible(entry->type);
+    return entry->varies;
 }
 
 void coded_free(struct file_cache *cache, struct file_coded *coded)

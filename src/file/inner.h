@@ -64,7 +64,7 @@ struct file_entry {
     int fd, error;
     uint8_t kind;               /* enum file_kind */
     uint8_t index;              /* which of the folder's index names it is */
-    bool live, queued, visited, uncovered, dead;
+    bool live, queued, visited, uncovered, varies;
     char *bytes;                /* lent by `loan` */
     uint64_t paged;             /* bytes of the mapping that they are; 0: they are not */
     char name[];                /* the path, NUL; for a listing also its order */

@@ -150,6 +150,7 @@ void load_done(struct file_cache *cache, struct file_load *load, enum file_kind 
         entry->fd = load->fd;
         load->fd = -1;
     }
+    entry->varies = entry->folder && !entry->folder->options.plain && mime_is_compressible(entry->type);
     if ((kind == FILE_MEMORY || kind == FILE_OPENED) && entry->folder && form_make(&entry->form, entry, entry, NULL) < 0) {
         entry->kind = FILE_FAILED;
         entry->error = -ENOMEM;
