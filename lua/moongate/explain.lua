@@ -177,7 +177,8 @@ local function handler_of(route)
 end
 
 local function limits_of(route)
-    local limits = { body = C.mg_settings(abi.worker).body_bytes }
+    local settings = C.mg_settings(abi.worker)
+    local limits = { body = settings.body_bytes, handler_time = settings.handler_ms, handler_grace = settings.grace_ms }
     for key, value in pairs(route.options or {}) do
         if type(value) == "number" or type(value) == "string" then limits[key] = value end
     end
