@@ -155,7 +155,8 @@ char *queue_out(struct net *net, struct net_queue *queue, uint32_t bytes)
 {
     struct block *last = queue->last;
     if (!last || room_left(last) < bytes) {
-        struct block *block = block_get(net, class_for(bytes, queue->bytes));
+        bool behind_lent = last && last->loan; /* the next that comes is lent as well, most likely: it takes no room */
+        struct block *block = block_get(net, class_for(bytes, behind_lent ? 0 : queue->bytes));
         if (!block)
             return NULL;
         last = queue_append(queue, block);

@@ -21,7 +21,9 @@ lua-busted            the test framework
 lua-socket            raw clients for the wire specs
 lua-posix             processes and signals for the specs
 lua-filesystem        folders for the specs
-lua-cjson             JSON for the specs'
+lua-cjson             JSON for the specs
+curl                  a client of files, for the specs
+wget                  another'
 bench_needs='
 wrk                   the load generator'
 # Installed one by one; what cannot be had is left out, and bench/run says so.

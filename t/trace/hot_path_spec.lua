@@ -55,6 +55,7 @@ end)
 
 app:get("/bytes", function(req) return ("%d %d"):format(collectgarbage("count") * 1024, count_c()) end)
 
+app:files("/files/*", "public")
 app:get("/hello", function(req) return "Hello, World!" end)
 app:get("/users/:id/:name", function(req) local params = req.params; return params.name end)
 app:get("/header", function(req) return req.headers["x-one"] end)
@@ -125,8 +126,10 @@ describe("the hot path", function()
             assert.equal(0, code, errors)
             env = { LD_PRELOAD = library, SPEC_COUNTS = "1" }
         end
-        s = server.start { script = SCRIPT, env = env }
+        s = server.start { script = SCRIPT, env = env, files = { ["public/small"] = "small", ["public/page.html"] = ("<p>page</p>\n"):rep(500) } }
         c = s:connect()
+        c:get("/files/small")
+        c:get("/files/page.html")
     end)
     teardown(function()
         s:stop()
@@ -135,6 +138,7 @@ describe("the hot path", function()
 
     for _, target in ipairs {
         "/hello", "/users/7/jane", "/header", "/path", "/method", "/status", "/filtered/x", "/filtered/twice/x", "/when",
+        "/files/small",
     } do
         it(("of %s is compiled and allocates nothing"):format(target), function()
             local seen = cost(c, target)
@@ -144,6 +148,14 @@ describe("the hot path", function()
             assert.equal(0, seen.allocations)
         end)
     end
+
+    it("of a file that is lent is compiled and allocates nothing but what keeps input while answers wait, once a batch", function()
+        local seen = cost(c, "/files/page.html")
+        assert.equal("", seen.aborts)
+        assert.equal("JLOOP", seen.loops)
+        assert.is_true(seen.bytes < 256, ("%d bytes of Lua in %d requests"):format(seen.bytes, COUNTED))
+        assert.is_true(seen.allocations <= COUNTED / DEPTH, seen.allocations .. " allocations")
+    end)
 
     it("is measured by something that sees a table per request", function()
         assert.is_true(cost(c, "/garbage").bytes >= 40 * COUNTED)
