@@ -2,6 +2,7 @@
 --- When its wait has ended it is resumed, finishes its handler and leads itself. Nothing here runs for a request that never waits.
 local abi = require "moongate.abi"
 local await = require "moongate.await"
+local memory = require "moongate.memory"
 
 local M = {}
 
@@ -82,6 +83,7 @@ local function finish_task(task, ok, value)
     task.done, task.ok, task.value = true, ok, value
     await.forget(task)
     if ok then await.recycle(task.co) end
+    task.co = nil -- with all that is on its stack: somebody may keep the handle
     if task.on_end then task.on_end(task) end
 end
 
@@ -91,13 +93,22 @@ local function overran(failure)
     return { status = 503, kind = "handler-time", message = "this request took too much time", overrun = M.shown(failure) }
 end
 
+--- What code that took too much memory has died of (src/abi/memory.c). Where LuaJIT has refused it there is no line; the stack has it.
+local function starved(failure)
+    return { status = 503, kind = "out-of-memory", message = "this request took too much memory", overrun = memory.text(failure) }
+end
+
 --- A dispatcher came back: to wait, to step aside, or dead.
 local function came_back(task, ok, what)
     if not ok then
         local slot = abi.border.current
         await.forget(task)
         local err, stack = explain(what), await.take_stack(what) or debug.traceback(task.co)
-        if abi.border.overrun == 1 then err = overran(err) end
+        if abi.border.overrun == 1 then
+            err = overran(err)
+        elseif memory.is_starved(err) then
+            err = starved(err)
+        end
         if slot < 0 then error(("the dispatcher failed outside of a request: %s\n%s"):format(M.shown(err), stack), 0) end
         M.run_job(function() on_error(slot, err, stack) end, slot)
     elseif what == ASIDE then
@@ -115,13 +126,16 @@ local function title_of(task)
 end
 
 local function step(task, job)
+    local border = abi.border
     await.enter(task)
     if task.kind == "dispatcher" then
+        border.bounded = 1
         local ok, what = resume(task.co, job)
+        border.bounded = 0
         await.enter(nil)
         return came_back(task, ok, what)
     end
-    abi.border.current = -1
+    border.current = -1
     local title = task.title or title_of(task)
     C.mg_beat_task(abi.worker, title, #title, task.most_ms or 0)
     local ok, what
@@ -132,14 +146,18 @@ local function step(task, job)
             await.enter(nil)
             return finish_task(task, false, await.CANCELLED)
         end
+        border.bounded = 1
         ok, what = resume(task.co, fn, task.a, task.b, task.c)
     else
+        border.bounded = 1
         ok, what = resume(task.co)
     end
+    border.bounded = 0
     await.enter(nil)
     if not ok then
         abi.border.overrun = 0
         what = explain(what)
+        if memory.is_starved(what) then what = memory.text(what) end
         local traceback = what ~= await.CANCELLED and debug.traceback(task.co, M.shown(what)) or nil
         task.traceback = traceback
         finish_task(task, false, what)
@@ -194,6 +212,7 @@ function M.run()
     while not ended do
         resume_waiters()
         if ended then return end
+        if abi.border.starved == 1 then memory.recover() end
         local job = pop_job()
         if job then
             abi.border.current = job[2]
@@ -211,6 +230,7 @@ function M.run_until(task)
     while not task.done do
         resume_waiters()
         if task.done then return end
+        if abi.border.starved == 1 then memory.recover() end
         abi.border.hurried = await.queued() > 0 and 1 or 0
         if C.mg_next(abi.worker) == -2 then
             ended = true

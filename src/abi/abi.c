@@ -12,6 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "abi/memory.h"
 #include "base/must.h"
 #include "gate/gate.h"
 #include "gate/trial.h"
@@ -80,6 +81,7 @@ EXPORT const struct mg_setting_info *mg_setting(uint32_t index)
 
 EXPORT int32_t mg_open(struct mg_worker *w)
 {
+    memory_adapt(w);
     return worker_open(w);
 }
 

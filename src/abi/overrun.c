@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "abi/script.h"
 #include "gate/gate.h"
 
 static lua_State *main_state;
@@ -18,29 +19,6 @@ static int is_meant(void)
     return stats->busy && stats->stop_beat != 0 && stats->stop_beat == stats->beat;
 }
 
-/* In our own modules an error would leave something half way between two states. Those that only read what a client or a script gave, and may
- * be long about it, are as good as a script. */
-static int is_delicate(const char *source)
-{
-    static const char *const readers[] = { "/json.lua", "/form.lua", "/multipart.lua", "/query.lua", "/cookies.lua", "/inflate.lua" };
-    const char *own = strstr(source, "moongate/");
-    if (strncmp(source, "=moongate", 9) != 0 && !(own && strstr(source, "lua/moongate/")))
-        return 0;
-    for (size_t i = 0; own && i < sizeof readers / sizeof *readers; i++)
-        if (strstr(own, readers[i]))
-            return 0;
-    return 1;
-}
-
-/* The innermost Lua function; 0: there is none. */
-static int find_lua(lua_State *L, lua_Debug *ret_at)
-{
-    for (int level = 0; lua_getstack(L, level, ret_at); level++)
-        if (lua_getinfo(L, "Sl", ret_at) && ret_at->currentline > 0)
-            return 1;
-    return 0;
-}
-
 static void stop(lua_State *L, lua_Debug *event)
 {
     lua_Debug at;
@@ -49,7 +27,7 @@ static void stop(lua_State *L, lua_Debug *event)
         lua_sethook(main_state, NULL, 0, 0);
         return;
     }
-    if (!find_lua(L, &at) || is_delicate(at.source))
+    if (!script_at(L, &at))
         return; /* at the next instruction, perhaps */
     worker->border.overrun = 1;
     int ms = (int)worker->stats->soft_ms, whole = ms % 1000 == 0;

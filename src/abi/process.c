@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "abi/memory.h"
 #include "base/must.h"
 #include "gate/gate.h"
 #include "gate/heart.h"
@@ -42,6 +43,11 @@ EXPORT void mg_beat_task(struct mg_worker *w, const char *what, uint32_t bytes, 
     heart_task(w, (struct slice){ what, bytes }, most_ms);
 }
 
+EXPORT uint32_t mg_memory_told(char *ret, uint32_t bytes)
+{
+    return (uint32_t)memory_told(ret, bytes);
+}
+
 EXPORT void mg_routes_use(struct mg_worker *w, struct routes *routes)
 {
     worker_use_routes(w, routes);
@@ -66,6 +72,7 @@ EXPORT void mg_routes_drop(struct routes *routes)
 EXPORT int32_t mg_adapt(struct mg_worker *w)
 {
     const char *key = worker_adapt(w);
+    memory_adapt(w);
     w->border.text = key;
     w->border.text_bytes = key ? (uint32_t)strlen(key) : 0;
     return key ? -ENOMEM : 0;

@@ -16,6 +16,8 @@ struct routes *mg_routes_make(const struct route_builder *b, const double *body_
 void mg_routes_name(struct routes *routes, uint32_t route, const char *text, uint32_t bytes);
 /* How long a route's code may run without waiting, in ms; 0: as the settings say. 0 or -ENOMEM. */
 int32_t mg_routes_time(struct routes *routes, uint32_t route, double handler_ms, double grace_ms);
+/* Why Lua was refused memory: its length. */
+uint32_t mg_memory_told(char *ret, uint32_t bytes);
 /* New requests are matched with these. */
 void mg_routes_use(struct mg_worker *w, struct routes *routes);
 /* They serve no more: MG_CONTROL_RETIRED comes when the last of their requests has ended, or soon when there are none. */

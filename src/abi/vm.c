@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "abi/embedded.h"
+#include "abi/memory.h"
 #include "abi/overrun.h"
 #include "gate/gate.h"
 
@@ -178,12 +179,14 @@ int vm_worker(const struct vm_worker_boot *boot)
         return 70;
     struct mg_worker *w = worker_new(&options);
     overrun_watch(L, w);
+    memory_watch(L, w);
     lua_pushlightuserdata(L, w);
     push_options(L, boot->options);
     lua_pushinteger(L, boot->generation ? boot->generation : 1);
     lua_pushinteger(L, boot->sources);
     int code = finish(L, 4);
     overrun_forget();
+    memory_forget();
     worker_free(w);
     lua_close(L);
     return code;

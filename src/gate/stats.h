@@ -21,6 +21,7 @@ struct mg_stats {
     uint64_t refused;  /* answered by the gate itself: malformed, too large, too slow */
     uint64_t gone;     /* clients that left before their answer */
     uint64_t no_buffers, log_dropped;
+    uint64_t lua_bytes, lua_refused; /* what Lua uses; how often it was refused more */
     uint32_t connections, running, timers, out_bytes, generation;
     char route_name[96]; /* what runs, for people */
 };

@@ -115,8 +115,9 @@ static void json_worker(const struct master *master, const struct worker *worker
     text_put(text, "{\"number\":%u,\"pid\":%d,\"state\":\"%s\",\"uptime_ms\":%lld,\"restarts\":%u,", worker->number + 1, worker->pid,
              worker_states[worker->state], (long long)worker_age(master, worker), worker->restarts);
     json_numbers(text, &own);
-    text_put(text, ",\"running\":%u,\"timers\":%u,\"out_bytes\":%u,\"generation\":%u}",
-             stats->running, stats->timers, stats->out_bytes, worker->generation);
+    text_put(text, ",\"running\":%u,\"timers\":%u,\"out_bytes\":%u,\"generation\":%u,\"lua\":{\"bytes\":%llu,\"refused\":%llu}}",
+             stats->running, stats->timers, stats->out_bytes, worker->generation, (unsigned long long)stats->lua_bytes,
+             (unsigned long long)stats->lua_refused);
 }
 
 static void json_workers(const struct master *master, struct text *text)

@@ -33,6 +33,9 @@ function M.includes(path, text)
     return faults
 end
 
+--- What interrupts scripts.
+local LUA_HOOKS = { ["src/abi/overrun.c"] = true, ["src/abi/memory.c"] = true, ["src/abi/script.c"] = true }
+
 --- Libraries that one room keeps to itself.
 function M.private_libraries(path, text)
     local faults = {}
@@ -40,8 +43,8 @@ function M.private_libraries(path, text)
         if library == "liburing.h" and not path:match("^src/net/") then
             faults[#faults + 1] = ("%s: liburing.h is for src/net alone"):format(path)
         elseif (library:match("lua%.h$") or library:match("lauxlib%.h$") or library:match("lualib%.h$") or library:match("luajit%.h$"))
-            and path ~= "src/abi/vm.c" and path ~= "src/abi/overrun.c" then
-            faults[#faults + 1] = ("%s: %s is for src/abi/vm.c and overrun.c alone"):format(path, library)
+            and path ~= "src/abi/vm.c" and not LUA_HOOKS[path] then
+            faults[#faults + 1] = ("%s: %s is for src/abi/vm.c and the hooks beside it alone"):format(path, library)
         end
     end
     return faults
