@@ -236,7 +236,7 @@ local function emit_route(source, depth, app, route)
     elseif constant and handler.kind == "files" and app.held and handles.folder(app.held, handler) and not app.done[1] then
         source:add(depth, "local rc = C.mg_reply_folder(w, slot, %d)", handler.handle)
         source:add(depth, "if rc < 0 then v[%d](app, req, rc, v[%d])", source:value(response.failed_folder), source:value(handler))
-        source:add(depth, "elseif req._used then reset(req) end")
+        source:add(depth, "elseif req._used then v[%d](app, req) end", source:value(response.over))
     elseif constant then
         source:add(depth, "answer(app, req, v[%d])", source:value(handler))
     else
