@@ -15,6 +15,7 @@
 #include "proc/options.h"
 #include "proc/signals.h"
 #include "proc/title.h"
+#include "proc/top.h"
 #include "proc/upgrade.h"
 
 static int print_version(void)
@@ -93,7 +94,10 @@ static int run(const struct options *options)
     case COMMAND_UPGRADE:
     case COMMAND_STATUS:
     case COMMAND_GENERATIONS:
+    case COMMAND_JIT:
         return client_run(options);
+    case COMMAND_TOP:
+        return top_run(options);
     case COMMAND_DOCTOR:
         return doctor_run(options);
     case COMMAND_VERSION:

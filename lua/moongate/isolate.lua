@@ -5,6 +5,7 @@ local abi = require "moongate.abi"
 local await = require "moongate.await"
 local loop = require "moongate.loop"
 local alive = require("moongate.programs").alive
+local traces = require "moongate.traces"
 
 local M = {}
 
@@ -13,10 +14,6 @@ local yield, WAIT = await.raw_yield, await.WAIT
 
 local ABORTS_MAX = 5 -- traces given up in the code of a route before it is moved
 local POOL_MAX = 256
-
---- LuaJIT's codes (lj_traceerr.h) that say nothing against the code: an error on its way, a loop that is compiled by itself or was left early,
---- a recording tried again.
-local HARMLESS = { [0] = true, [1] = true, [6] = true, [8] = true, [9] = true, [29] = true }
 
 local DONE = {}
 
@@ -51,25 +48,15 @@ function M.wrap(fn)
     end
 end
 
---- LuaJIT's own words for why a trace was given up, when its tables are installed.
-local function reason(code, detail)
-    local ok, vmdef = pcall(require, "jit.vmdef")
-    local text = ok and vmdef.traceerr[code]
-    if not text then return "LuaJIT's trace error " .. tostring(code) end
-    if text:find("bytecode", 1, true) and type(detail) == "number" then
-        local name = vmdef.bcnames:sub(detail * 6 + 1, detail * 6 + 6):gsub("%s+$", "")
-        return name == "FNEW" and "a function is made for each request" or "bytecode " .. name
-    end
-    return (text:gsub("%%[sd]", tostring(detail)))
-end
-
 local move, log -- what watch() was told
 
 local function explain_move(generation, number, where, code, detail)
     local ok, done = pcall(move, generation, number)
     if not ok or not done then return end
+    local route = generation.by_number[number]
+    route.isolated_at, route.isolated_why = where, traces.reason(code, detail)
     log(("route %s (%s) cannot be compiled at %s (%s): it runs behind a coroutine, which costs it a little"):format(
-        generation.titles[number], generation.places[number], where, reason(code, detail)))
+        generation.titles[number], generation.places[number], where, route.isolated_why))
 end
 
 --- A trace was given up in a script's code while a request ran: counted for its route, in the generation that it was matched in.
@@ -88,11 +75,12 @@ end
 --- listened to instead, so this comes before scripts are loaded.
 function M.attach()
     local info = require("jit.util").funcinfo
-    jit.attach(function(what, _, fn, pc, code, detail)
-        if what ~= "abort" or HARMLESS[code] or not move then return end
+    jit.attach(function(what, trace, fn, pc, code, detail)
+        local place = what == "abort" and info(fn, pc) or nil
+        traces.note(what, trace, place, code, detail)
+        if not place or traces.HARMLESS[code] or not move then return end
         local border = abi.border
         if border.current < 0 then return end
-        local place = info(fn, pc)
         if not place.source or place.source:sub(1, 1) ~= "@" then return end -- not a script's code
         count_abort(border.current, place, code, detail)
     end, "trace")

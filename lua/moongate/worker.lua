@@ -92,6 +92,7 @@ function M.main(boot, options, number, sources)
     abi.attach(boot)
     local generation, loop, response = require "moongate.generation", require "moongate.loop", require "moongate.response"
     require "moongate.holders"
+    require "moongate.vitals"
     require("moongate.questions").on("explain", function(question)
         return require("moongate.explain").answer(generation.serving(), question)
     end)

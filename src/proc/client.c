@@ -16,7 +16,7 @@
 #include "proc/names.h"
 #include "proc/text.h"
 
-enum { GO_ON = -1, ANSWER_MS = 5000, ANSWER_EXTRA_MS = 5000, GONE_MS = 2000 };
+enum { GO_ON = -1, ANSWER_MS = 5000, WORKERS_MS = 500, ANSWER_EXTRA_MS = 5000, GONE_MS = 2000 };
 
 static void print_names(char (*names)[NAME_BYTES], uint32_t count)
 {
@@ -89,9 +89,9 @@ static void take_wait(struct text *answer, int64_t *until)
 }
 
 /* Reads to the end. False: it took too long. */
-static bool read_answer(int fd, struct text *answer)
+static bool read_answer(int fd, struct text *answer, int64_t limit_ms)
 {
-    int64_t until = clock_ms() + ANSWER_MS;
+    int64_t until = clock_ms() + limit_ms;
     for (;;) {
         char bytes[4096];
         int64_t left = until - clock_ms();
@@ -118,7 +118,47 @@ static const char *behind(const struct text *answer, const char *word)
 /* Commands whose Lua side (lua/moongate/cli_<command>.lua) knows what to ask the workers, and shows their answers. */
 static bool is_question(enum command command)
 {
-    return command == COMMAND_GENERATIONS || command == COMMAND_EXPLAIN;
+    return command == COMMAND_GENERATIONS || command == COMMAND_EXPLAIN || command == COMMAND_JIT;
+}
+
+static bool say(int fd, const char *line)
+{
+    return send(fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line);
+}
+
+int client_fetch(const struct options *options, const char *line, int64_t limit_ms, struct text *ret_answer)
+{
+    int fd;
+    int code = connect_instance(options, &fd);
+    if (code != GO_ON)
+        return code;
+    code = say(fd, line) && read_answer(fd, ret_answer, limit_ms ? limit_ms : ANSWER_MS) ? EXIT_OK : EXIT_TIMEOUT;
+    if (code == EXIT_OK && (ret_answer->bytes == 0 || ret_answer->lost || behind(ret_answer, "error: ")))
+        code = EXIT_TIMEOUT;
+    close(fd);
+    return code;
+}
+
+/* What the workers say of their Lua, below what the master says or as "lua" in its JSON. Those that hang are not waited for. */
+static int show_status(const struct options *options, const struct text *answer)
+{
+    struct text workers = { 0 };
+    bool is_there = client_fetch(options, "ask status\n", WORKERS_MS, &workers) == EXIT_OK;
+    int code = EXIT_OK;
+    if (!options->vm.json) {
+        fwrite(answer->at, 1, answer->bytes, stdout);
+        fflush(stdout);
+        struct vm_options vm = options->vm;
+        vm.answer = workers.at;
+        code = is_there ? vm_command(&vm) : EXIT_OK;
+    } else {
+        uint32_t bytes = answer->bytes;
+        while (bytes && answer->at[bytes - 1] != '}')
+            bytes--;
+        printf("%.*s,\"lua\":%s}\n", bytes ? (int)bytes - 1 : 0, answer->at, is_there ? workers.at : "[]");
+    }
+    text_fini(&workers);
+    return code;
 }
 
 static int show_answer(const struct options *options, const struct text *answer)
@@ -138,6 +178,8 @@ static int show_answer(const struct options *options, const struct text *answer)
         vm.answer = answer->at;
         return vm_command(&vm);
     }
+    if (options->command == COMMAND_STATUS)
+        return show_status(options, answer);
     fwrite(answer->at, 1, answer->bytes, stdout);
     return EXIT_OK;
 }
@@ -161,9 +203,8 @@ static int compose(const struct options *options, char line[CONTROL_LINE_BYTES])
 static int converse(const struct options *options, int fd, const char *line)
 {
     struct text answer = { 0 };
-    bool sent = send(fd, line, strlen(line), MSG_NOSIGNAL) == (ssize_t)strlen(line);
     int code = EXIT_TIMEOUT;
-    if (sent && !read_answer(fd, &answer))
+    if (say(fd, line) && !read_answer(fd, &answer, ANSWER_MS))
         fprintf(stderr, "moongate: %s: no answer in time\n", options->vm.command);
     else
         code = show_answer(options, &answer);

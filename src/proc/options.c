@@ -171,6 +171,9 @@ static int take(struct parser *parser, enum option_id id, const char *value)
     case OPTION_WATCH:
         options->vm.watch = 1;
         return GO_ON;
+    case OPTION_ONCE:
+        options->once = true;
+        return GO_ON;
     case OPTION_JSON:
         options->vm.json = 1;
         return GO_ON;

@@ -26,6 +26,7 @@ struct options {
     struct vm_options vm;         /* points into this struct and into argv */
     uint32_t workers;             /* --workers as a number; 0: "auto" or not given */
     int64_t wait_for_port_ms;     /* -1: do not wait */
+    bool once;                    /* top: one screen */
     const char *words[OPTIONS_WORDS_MAX + 1];
     const char *listen[OPTIONS_LISTEN_MAX];
     const char *fields[OPTIONS_FIELDS_MAX];

@@ -15,6 +15,8 @@ COMMAND(RELOAD, "reload", "", 0, 0, "put the changed config and scripts of a run
 COMMAND(UPGRADE, "upgrade", "", 0, 0, "let the program that is now at its path take over from the running one")
 COMMAND(STATUS, "status", "", 0, 0, "show a running instance and its workers")
 COMMAND(GENERATIONS, "generations", "", 0, 0, "show which versions of the config are alive in a running instance, and what holds them")
+COMMAND(JIT, "jit", "", 0, 0, "show which routes of a running instance run compiled, which do not, where and why")
+COMMAND(TOP, "top", "", 0, 0, "show a running instance live: requests a second, workers, memory, what runs for longest")
 COMMAND(DOCTOR, "doctor", "", 0, 0, "show what this machine offers to the gateway, and the command that mends what is missing")
 COMMAND(VERSION, "version", "", 0, 0, "show the version and what it was built with")
 COMMAND(HELP, "help", "[COMMAND | exit-codes]", 0, 1, "show how a command is used, or what the exit codes mean")
@@ -24,7 +26,8 @@ COMMAND(HELP, "help", "[COMMAND | exit-codes]", 0, 1, "show how a command is use
 OPTION(LISTEN, "listen", 0, "ADDR", FOR(RUN) | FOR(SERVE),
        "listen here instead of where the config says: HOST:PORT, [V6]:PORT, :PORT, unix:/path; may be repeated; port 0 picks a free one")
 OPTION(WORKERS, "workers", 'w', "N|auto", FOR(RUN) | FOR(SERVE) | FOR(PROXY), "processes that serve; auto: one per CPU that may be used")
-OPTION(NAME, "name", 0, "NAME", FOR(RUN) | FOR(SERVE) | FOR(PROXY) | FOR(EXPLAIN) | FOR(STOP) | FOR(RELOAD) | FOR(UPGRADE) | FOR(STATUS) | FOR(GENERATIONS),
+OPTION(NAME, "name", 0, "NAME", FOR(RUN) | FOR(SERVE) | FOR(PROXY) | FOR(EXPLAIN) | FOR(STOP) | FOR(RELOAD) | FOR(UPGRADE) | FOR(STATUS) | FOR(GENERATIONS) |
+           FOR(JIT) | FOR(TOP),
        "of the instance; by default the config's file name to start, and the only instance running to ask")
 OPTION(WAIT, "wait-for-port", 0, "[=SECONDS]", FOR(RUN) | FOR(SERVE) | FOR(PROXY),
        "wait for an address in use to become free, 30 seconds unless said otherwise")
@@ -35,7 +38,8 @@ OPTION(WATCH, "watch", 0, NULL, FOR(RUN), "reload whenever a file of the config 
 OPTION(DEBUG, "debug", 'd', NULL, FOR(RUN) | FOR(SERVE) | FOR(PROXY), "log more, and tell clients what went wrong")
 OPTION(HEADER, "header", 'H', "FIELD", FOR(EXPLAIN), "a field of the request, as in -H 'Host: example.org'; may be repeated")
 OPTION(FILE, "file", 'f', "FILE", FOR(EXPLAIN), "ask this config or app instead of the instance that runs")
-OPTION(JSON, "json", 0, NULL, FOR(CHECK) | FOR(ROUTES) | FOR(EXPLAIN) | FOR(STATUS) | FOR(GENERATIONS) | FOR(DOCTOR), "answer in JSON")
+OPTION(ONCE, "once", 0, NULL, FOR(TOP), "show one screen and end")
+OPTION(JSON, "json", 0, NULL, FOR(CHECK) | FOR(ROUTES) | FOR(EXPLAIN) | FOR(STATUS) | FOR(GENERATIONS) | FOR(JIT) | FOR(TOP) | FOR(DOCTOR), "answer in JSON")
 OPTION(HELP, "help", 'h', NULL, ~0u, "show this")
 #endif
 

@@ -145,7 +145,7 @@ describe("status", function()
             assert.matches("\n" .. number .. " +" .. pid .. "  serving +%S+ +0 +%d+ +%d+ ", out)
             assert.is_true(process.exists(tonumber(pid)))
         end
-        assert.matches("\nall +0 +0 +1 +0 +1 +0 +0 +0\n$", out)
+        assert.matches("\nall +0 +0 +1 +0 +1 +0 +0 +0\n", out)
         s:stop()
     end)
 

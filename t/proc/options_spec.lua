@@ -23,14 +23,15 @@ describe("the command line", function()
     it("explains itself: the overview names every command that works, and no other", function()
         local code, out = instance.run { "help" }
         assert.equal(0, code)
-        for _, name in ipairs { "run", "serve", "proxy", "check", "routes", "explain", "upgrade", "stop", "reload", "status", "generations", "version", "help" } do
+        for _, name in ipairs { "run", "serve", "proxy", "check", "routes", "explain", "upgrade", "stop", "reload", "status", "generations",
+            "jit", "top", "doctor", "version", "help" } do
             assert.matches("\n  " .. name .. "%s", out)
             local help_code, help = instance.run { name, "--help" }
             assert.equal(0, help_code)
             assert.matches("^usage: moongate " .. name, help)
             assert.equal(help, (select(2, instance.run { "help", name })))
         end
-        for _, name in ipairs { "top", "start" } do assert.is_nil(out:find("\n  " .. name, 1, true)) end
+        for _, name in ipairs { "bottom", "start" } do assert.is_nil(out:find("\n  " .. name, 1, true)) end
         assert.equal(out, (select(2, instance.run { "--help" })))
     end)
 
