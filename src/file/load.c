@@ -252,7 +252,8 @@ static void not_there(struct file_cache *cache, struct file_load *load, int erro
 {
     struct file_entry *entry = load->entry;
     if (!is_folder_like(entry) || error != -ENOENT) {
-        load_done(cache, load, FILE_FAILED, file_public_error(error), true);
+        error = file_public_error(error);
+        load_done(cache, load, FILE_FAILED, error, error == -ENOENT || error == -EACCES); /* the others are this machine's, and pass */
     } else if (++load->index < entry->folder->options.index_count) {
         open_next(cache, load);
     } else if (entry->folder->options.list && listing_is_possible(entry)) {
