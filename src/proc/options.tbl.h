@@ -49,7 +49,7 @@ EXIT(CONFIG, 1, "the config has problems (they were printed), or a running insta
 EXIT(USAGE, 2, "the command line is wrong")
 EXIT(LISTEN, 3, "an address cannot be listened on: in use, not permitted, or not of this machine")
 EXIT(INSTANCE, 4, "no such instance is running, several are and none was named, or the name is taken")
-EXIT(URING, 5, "the kernel or a sandbox refuses io_uring")
+EXIT(URING, 5, "the kernel or a sandbox refuses io_uring: moongate doctor says which, and what to do")
 EXIT(WORKER, 6, "a worker cannot start")
 EXIT(SYSTEM, 7, "the system refused something else: the runtime folder, a log file, memory, a process")
 EXIT(TIMEOUT, 8, "the running instance did not answer in time")

@@ -12,6 +12,7 @@ app:get("/good", function(req) return "good" end)
 app:get("/closure/:x", function(req) local x = req.params.x local f = function() return x end return f() end)
 app:get("/slow", function(req) mg.sleep(60) return "late" end)
 app:redirect("/moved", "/good")
+app:get("/flush", function(req) jit.flush() return "flushed" end)
 return app
 ]]
 
@@ -56,6 +57,18 @@ describe("a running gateway", function()
         local answer = told()
         assert.equal(1, answer.flushes)
         for _, route in ipairs(answer.routes) do assert.equal(0, route.traces, route.route) end
+    end)
+
+    it("counts from the beginning when a script throws compiled code away", function()
+        ask("/good", 300)
+        local function traces_of_good()
+            for _, route in ipairs(cjson.decode((select(2, instance.run { "jit", "--json" })))[1].answer.routes) do
+                if route.route == "GET /good" then return route.traces end
+            end
+        end
+        assert.is_true(traces_of_good() > 0)
+        ask("/flush", 1)
+        assert.equal(0, traces_of_good())
     end)
 
     it("shows its Lua in status, as text and in JSON", function()
