@@ -135,6 +135,36 @@ describe("moongate serve", function()
     end)
 end)
 
+describe("a client that takes nothing of a file in memory", function()
+    after_each(server.sweep)
+
+    it("is reset when the time for that is over; one that takes it slowly is not", function()
+        local s = server.start { files = { ["public/a.bin"] = LARGE:sub(1, 4000000) }, script = [[
+            local app = require "moongate".app()
+            app:files("/*", "public")
+            return { app = app, limits = { write_stall = "600ms" } }]] }
+        local function ask()
+            local c = wire.connect(s.host, s.port, { seconds = 10 })
+            c.socket:setoption("recv-buffer-size", 4096)
+            for _ = 1, 3 do c:send("GET /a.bin HTTP/1.1\r\nHost: a\r\n\r\n") end
+            c:read_head()
+            return c
+        end
+        local idle, slow = ask(), ask()
+        local from = process.now()
+        local ok
+        repeat
+            ok = pcall(idle.send, idle, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert.equal(5000, #slow:read_bytes(5000))
+            require "socket".sleep(0.02)
+        until not ok or process.now() - from > 8
+        assert.is_true(not ok and process.now() - from > 0.4)
+        assert.equal(5000, #slow:read_bytes(5000))
+        slow:close()
+        s:stop()
+    end)
+end)
+
 describe("few watches", function()
     after_each(server.sweep)
 
