@@ -33,6 +33,8 @@ return {
     body_rate    = "256",   -- least bytes a second of a body while it is waited for, after the first body_time; below it 408; 0: none
     handler_time  = "1s",   -- a handler or a task runs without waiting; then it is stopped, its request answered 503; 0: no limit
     handler_grace = "4s",   -- code that cannot be stopped goes on after that; then its worker is replaced
+    request_time = "60s",   -- from a request's head to the beginning of its answer, but for waiting for its body; then its handler is cancelled: 503
+    tasks        = 10000,   -- tasks of one worker (mg.spawn, after, every, all …); beyond it whoever begins another fails: 503
     lua_memory   = "256m",  -- memory of one worker for scripts; beyond it the request or task that asks for more is stopped: 503
     idle         = "60s",   -- a connection without a request; then it is closed
     write_stall  = "30s",   -- a client takes nothing of an answer that waits for it; then its connection is reset

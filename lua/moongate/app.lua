@@ -56,6 +56,7 @@ local ROUTE_FIELDS = {
     { name = "body", type = schema.size(0, BODY_MAX) },
     { name = "handler_time", type = schema.duration(10, 3.6e6) },
     { name = "handler_grace", type = schema.duration(10, 3.6e6) },
+    { name = "request_time", type = schema.duration(10, 8.64e7) },
     { name = "name", type = schema.string },
 }
 
@@ -79,6 +80,7 @@ local OPTIONS = {
         { name = "body", type = schema.size(0, BODY_MAX) },
         { name = "handler_time", type = schema.duration(10, 3.6e6) },
         { name = "handler_grace", type = schema.duration(10, 3.6e6) },
+        { name = "request_time", type = schema.duration(10, 8.64e7) },
     },
     start = schema.record { { name = "once", type = schema.boolean, default = false } },
 }
@@ -274,7 +276,7 @@ end
 
 --- Limits of all routes of an app, wherever they stand, that have none of their own: `app:limits { body = "10m", handler_time = "200ms" }`.
 --- They go with the app where it is mounted.
----@param limits { body?: string|integer, handler_time?: string|number, handler_grace?: string|number }
+---@param limits { body?: string|integer, handler_time?: string|number, handler_grace?: string|number, request_time?: string|number }
 public("limits", function(self, limits)
     check_open(self, "app:limits")
     if self.root ~= self then caller.raise("app:limits: limits are those of a whole app, not of a group or a host: say it of the app, or of each route") end

@@ -47,7 +47,17 @@ M.live = { busy = 0 }
 ---@field owner? moongate.Living the generation whose code it runs
 ---@field of_slot? integer the request that it was begun for, and
 ---@field of_turn? integer the generation of its slot
+---@field overdue? integer the generation of the slot whose request has taken too much time
 ---@field steady? boolean it is not cancelled with its generation
+
+--- How many there may be (limits.tasks). Those of the gateway itself are counted, and not refused.
+M.tasks_most = math.huge
+M.task_count = 0
+
+local function count_tasks(change)
+    M.task_count = M.task_count + change
+    if abi.stats then abi.stats.tasks = M.task_count end -- a candidate has none
+end
 
 --- A task around a coroutine. `kind` "dispatcher" or "task".
 function M.adopt(co, kind)
@@ -59,6 +69,7 @@ function M.adopt(co, kind)
         slot = nil, queued = false, value = nil, early = nil, has_early = false,
     }
     tasks[index] = task
+    if kind == "task" then count_tasks(1) end
     return task
 end
 
@@ -66,6 +77,7 @@ end
 function M.forget(task)
     if task.owner then task.owner.tasks[task] = nil end
     tasks[task.index] = task.epoch
+    if task.kind == "task" then count_tasks(-1) end
     free[#free + 1] = task.index
 end
 
@@ -135,7 +147,17 @@ function M.is_waiting(token)
     return type(task) == "table" and task.waiting and task.epoch == floor(token / INDEX_RANGE)
 end
 
+--- Has the request that this dispatcher is in the middle of taken too much time? Then every wait of it raises.
+local function is_overdue(task)
+    local slot = abi.border.current
+    return slot >= 0 and C.mg_request(abi.worker, slot).generation == task.overdue
+end
+
 local function check_cancelled(task)
+    if task.overdue then
+        if is_overdue(task) then return true end
+        task.overdue = nil
+    end
     if task.cancelled and not task.cancel_told then
         task.cancel_told = true
         return true
@@ -234,14 +256,28 @@ function M.take_stack(failure)
     return kept
 end
 
+--- Ends its present wait without a value.
+local function interrupt(task)
+    if not task.waiting then return end
+    task.waiting = false
+    task.epoch = task.epoch + 1
+    push(task)
+end
+
 --- Asks a task to end: its present or next wait raises CANCELLED.
 function M.cancel(task)
     if task.done or task.cancelled then return end
     task.cancelled = true
-    if task.waiting then
-        task.waiting = false
-        task.epoch = task.epoch + 1
-        push(task)
+    interrupt(task)
+end
+
+--- The request of a slot, in this generation of it, has taken too much time: its present and all later waits raise CANCELLED.
+function M.cut(slot, generation)
+    for _, task in pairs(tasks) do
+        if type(task) == "table" and task.kind == "dispatcher" and task.waiting and task.slot == slot then
+            task.overdue = generation
+            return interrupt(task)
+        end
     end
 end
 

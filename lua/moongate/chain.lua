@@ -471,8 +471,8 @@ local function make_routes(generation, groups, limits, last, pause)
     for number, name in pairs(generation.titles) do C.mg_routes_name(routes, number, name, #name) end
     for number, route in pairs(generation.by_number) do
         local options = route.options or {}
-        if options.handler_time or options.handler_grace then
-            C.mg_routes_time(routes, number, options.handler_time or 0, options.handler_grace or 0)
+        if options.handler_time or options.handler_grace or options.request_time then
+            C.mg_routes_time(routes, number, options.handler_time or 0, options.handler_grace or 0, options.request_time or 0)
         end
     end
     return routes

@@ -178,7 +178,7 @@ end
 
 local function limits_of(route)
     local settings = C.mg_settings(abi.worker)
-    local limits = { body = settings.body_bytes, handler_time = settings.handler_ms, handler_grace = settings.grace_ms }
+    local limits = { body = settings.body_bytes, handler_time = settings.handler_ms, handler_grace = settings.grace_ms, request_time = settings.request_ms }
     for key, value in pairs(route.options or {}) do
         if type(value) == "number" or type(value) == "string" then limits[key] = value end
     end

@@ -3,7 +3,8 @@ local units = require "moongate.units"
 
 local M = {}
 
-local LIMITS = { { "body", units.show_size }, { "handler_time", units.show_duration }, { "handler_grace", units.show_duration } }
+local LIMITS = { { "body", units.show_size }, { "handler_time", units.show_duration }, { "handler_grace", units.show_duration },
+    { "request_time", units.show_duration } }
 
 local function put(lines, text, ...) lines[#lines + 1] = text:format(...) .. "\n" end
 

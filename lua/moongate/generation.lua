@@ -175,6 +175,7 @@ function M.apply_settings(config)
     local worker = abi.worker
     local settings = C.mg_settings(worker)
     for _, row in ipairs(abi.settings_rows()) do settings[row.field] = config.settings[row.field] end
+    await.tasks_most = config.settings.tasks
     local server = config.server or ""
     C.mg_server_field(worker, server, #server)
     abi.border.debug = config.debug and 1 or 0

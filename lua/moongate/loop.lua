@@ -98,6 +98,13 @@ local function starved(failure)
     return { status = 503, kind = "out-of-memory", message = "this request took too much memory", overrun = memory.text(failure) }
 end
 
+--- What a handler has died of whose time was over while it waited.
+local function overdue(task, failure)
+    if not task.overdue or failure ~= await.CANCELLED then return failure end
+    return { status = 503, kind = "request-time", message = "this request took too much time",
+        overrun = "waited until the time for its answer was over (limits.request_time)" }
+end
+
 --- A dispatcher came back: to wait, to step aside, or dead.
 local function came_back(task, ok, what)
     if not ok then
@@ -108,6 +115,8 @@ local function came_back(task, ok, what)
             err = overran(err)
         elseif memory.is_starved(err) then
             err = starved(err)
+        else
+            err = overdue(task, err)
         end
         if slot < 0 then error(("the dispatcher failed outside of a request: %s\n%s"):format(M.shown(err), stack), 0) end
         M.run_job(function() on_error(slot, err, stack) end, slot)

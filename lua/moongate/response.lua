@@ -29,7 +29,10 @@ local SET = C.MG_FIELD_SET
 --- ---- errors ----
 
 local KINDS = { [404] = "not-found", [405] = "method-not-allowed", [500] = "internal-error" }
-local CODES = { ["not-found"] = 404, ["method-not-allowed"] = 405, ["internal-error"] = 500, ["handler-time"] = 503, ["out-of-memory"] = 503 }
+local CODES = {
+    ["not-found"] = 404, ["method-not-allowed"] = 405, ["internal-error"] = 500,
+    ["handler-time"] = 503, ["out-of-memory"] = 503, ["request-time"] = 503, ["too-many-tasks"] = 503,
+}
 local phrase = ffi.new("char[64]")
 
 local function phrase_of(status)

@@ -104,6 +104,15 @@ local function on_end(task)
     if group and not group.done then group.child_ended(group, handle) end
 end
 
+local TooMany = { __tostring = function(failure) return failure.overrun end }
+
+--- Raises when there is no room for so many more tasks: in a handler that is 503, with the line in the log.
+local function check_room(name, where, count)
+    if await.task_count + count <= await.tasks_most then return end
+    error(setmetatable({ status = 503, kind = "too-many-tasks", message = "too much is being done at once",
+        overrun = ("%s: %s: this worker has %d tasks, of at most %d (limits.tasks)"):format(where, name, await.task_count, await.tasks_most) }, TooMany), 0)
+end
+
 local function start(fn, where, group, ...)
     local handle = setmetatable({
         fn = fn, args = pack(...), where = where, group = group, ended = false, failed = false, cancelled = false, results = nil,
@@ -148,7 +157,9 @@ end
 ---@return moongate.TaskHandle
 function M.spawn(fn, ...)
     check_function("mg.spawn", fn)
-    return start(fn, caller.where(), nil, ...)
+    local where = caller.where()
+    check_room("mg.spawn", where, 1)
+    return start(fn, where, nil, ...)
 end
 
 --- ---- several at once ----
@@ -175,8 +186,9 @@ local function decide(group, handle)
 end
 
 --- Runs the functions as tasks and waits until `child_ended` has decided. Those still running then are cancelled.
-local function run_group(functions, child_ended)
+local function run_group(name, functions, child_ended)
     local where = caller.where()
+    check_room(name, where, #functions)
     local group = { token = await.token(), left = #functions, child_ended = child_ended, done = false, decided = nil, children = {} }
     for i, fn in ipairs(functions) do group.children[i] = start(fn, where, group) end
     local _, why = await.wait_raw()
@@ -198,7 +210,7 @@ end
 function M.all(first, ...)
     local functions, is_list = functions_of("mg.all", first, ...)
     if #functions == 0 then return { n = 0 } end
-    local group = run_group(functions, all_ended)
+    local group = run_group("mg.all", functions, all_ended)
     if has_failed(group.decided) then return results_of(group.decided) end
     local results = { n = #group.children }
     for i, child in ipairs(group.children) do results[i] = child.results[1] end
@@ -216,14 +228,14 @@ end
 ---@return any ...
 function M.any(first, ...)
     local functions = functions_of("mg.any", first, ...)
-    return results_of(run_group(functions, any_ended).decided)
+    return results_of(run_group("mg.any", functions, any_ended).decided)
 end
 
 --- Runs all of them at once; what the first to end returned or raised, the others are cancelled.
 ---@return any ...
 function M.race(first, ...)
     local functions = functions_of("mg.race", first, ...)
-    return results_of(run_group(functions, decide).decided)
+    return results_of(run_group("mg.race", functions, decide).decided)
 end
 
 --- ---- time ----
@@ -235,11 +247,13 @@ end
 function M.timeout(duration, fn, ...)
     local ms = ms_of("mg.timeout", duration)
     check_function("mg.timeout", fn)
+    local where = caller.where()
+    check_room("mg.timeout", where, 1)
     local token = await.token()
     local timer, message, code = start_timer(ms, token)
     if not timer then return nil, message, code end
     local group = { token = token, child_ended = decide, done = false, decided = nil }
-    local child = start(fn, caller.where(), group, ...)
+    local child = start(fn, where, group, ...)
     local _, why = await.wait_raw()
     group.done = true
     if child.ended or why then C.mg_timer_cancel(abi.worker, timer) end
@@ -265,7 +279,9 @@ end
 function M.after(duration, fn, ...)
     local ms = ms_of("mg.after", duration)
     check_function("mg.after", fn)
-    return start(run_after, caller.where(), nil, ms, fn, ...)
+    local where = caller.where()
+    check_room("mg.after", where, 1)
+    return start(run_after, where, nil, ms, fn, ...)
 end
 
 --- The traceback of an error, taken where it happened; a cancellation passes as it is.
@@ -311,6 +327,7 @@ function M.every(duration, fn)
     check_function("mg.every", fn)
     if ms <= 0 then caller.raise("mg.every: expected a duration above 0") end
     local where = caller.where()
+    check_room("mg.every", where, 1)
     return start(run_every, where, nil, ms, fn, where)
 end
 

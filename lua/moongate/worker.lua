@@ -42,6 +42,7 @@ local function orders()
     end
     obey[tonumber(C.MG_CONTROL_COMMIT)] = function(border) generation.commit(border.argument, text_of(border) or "") end
     obey[tonumber(C.MG_CONTROL_ABANDON)] = function(border) generation.abandon(border.argument) end
+    obey[tonumber(C.MG_CONTROL_OVERDUE)] = function(border) await.cut(border.slot, border.argument) end
     obey[tonumber(C.MG_CONTROL_RETIRED)] = function(border) generation.retired(border.argument) end
     obey[tonumber(C.MG_CONTROL_ASK)] = function(border)
         require("moongate.questions").answer(border.argument, text_of(border) or "")

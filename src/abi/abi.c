@@ -15,6 +15,7 @@
 #include "abi/memory.h"
 #include "base/must.h"
 #include "gate/gate.h"
+#include "gate/overdue.h"
 #include "gate/trial.h"
 #include "http/inflate.h"
 #include "http/url.h"
@@ -109,7 +110,10 @@ EXPORT void mg_end(struct mg_worker *w, const char *message, uint32_t bytes)
 EXPORT int32_t mg_park(struct mg_worker *w, uint32_t slot)
 {
     struct request *r = request_at(w, slot);
-    return r ? request_park(w, r) : 0;
+    if (!r)
+        return 0;
+    overdue_watch(w);
+    return request_park(w, r);
 }
 
 EXPORT double mg_now(struct mg_worker *w)

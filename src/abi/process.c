@@ -26,9 +26,9 @@ EXPORT void mg_routes_name(struct routes *routes, uint32_t route, const char *te
     routes_name(routes, route, (struct slice){ text, bytes });
 }
 
-EXPORT int32_t mg_routes_time(struct routes *routes, uint32_t route, double handler_ms, double grace_ms)
+EXPORT int32_t mg_routes_time(struct routes *routes, uint32_t route, double handler_ms, double grace_ms, double request_ms)
 {
-    return routes_time(routes, route, (struct route_time){ (uint32_t)handler_ms, (uint32_t)grace_ms });
+    return routes_time(routes, route, (struct route_time){ (uint32_t)handler_ms, (uint32_t)grace_ms, (uint32_t)request_ms });
 }
 
 EXPORT void mg_beat(struct mg_worker *w, uint32_t slot)

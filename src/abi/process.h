@@ -14,8 +14,8 @@ struct routes;
 struct routes *mg_routes_make(const struct route_builder *b, const double *body_bytes, uint32_t routes, uint32_t number);
 /* What a route is called, for the master's log when the worker dies in it. */
 void mg_routes_name(struct routes *routes, uint32_t route, const char *text, uint32_t bytes);
-/* How long a route's code may run without waiting, in ms; 0: as the settings say. 0 or -ENOMEM. */
-int32_t mg_routes_time(struct routes *routes, uint32_t route, double handler_ms, double grace_ms);
+/* How long a route's code may run without waiting, and how long it may take to begin its answer, in ms; 0: as the settings say. 0 or -ENOMEM. */
+int32_t mg_routes_time(struct routes *routes, uint32_t route, double handler_ms, double grace_ms, double request_ms);
 /* Why Lua was refused memory: its length. */
 uint32_t mg_memory_told(char *ret, uint32_t bytes);
 /* New requests are matched with these. */

@@ -43,6 +43,7 @@ enum mg_control {
     MG_CONTROL_COMMIT,    /* generation; text: numbers of the sockets to accept on */
     MG_CONTROL_ABANDON,   /* generation */
     MG_CONTROL_ASK,       /* ticket; text: the question */
+    MG_CONTROL_OVERDUE,   /* generation of the request in this slot: it has taken more than limits.request_time */
     MG_CONTROL_RETIRED,   /* number of routes that serve no more: the last of their requests has ended */
 };
 

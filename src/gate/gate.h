@@ -26,7 +26,7 @@
 enum { NONE = UINT32_MAX, REQUEST_ARENA_FIRST = 448 };
 
 /* Who asked the engine: `user` of timers, file operations and watches. */
-enum gate_user { USER_LUA, USER_CONTROL, USER_LOG_ACCESS, USER_LOG_ERROR, USER_DRAIN, USER_LINGER, USER_SAY, USER_STREAM = 16, USER_CACHE };
+enum gate_user { USER_LUA, USER_CONTROL, USER_LOG_ACCESS, USER_LOG_ERROR, USER_DRAIN, USER_LINGER, USER_SAY, USER_OVERDUE, USER_STREAM = 16, USER_CACHE };
 
 /*  IDLE ─bytes─▶ HEAD ─head whole─▶ IDLE or CONTENT ─end of content─▶ IDLE
  *                                      └─answered early─▶ UNREAD ─▶ IDLE        any ─▶ LAST: nothing more is read as HTTP */
@@ -86,6 +86,7 @@ struct request {
     uint32_t body_used;    /* bytes of kept input lent to Lua by the last read */
     int32_t entry;         /* the route number that Lua got it with; match.route moves on among those of one path */
     int32_t body_error;
+    double cut_ms;         /* limits.request_time was over then; 0: it is not */
     double body_token, drain_token, gone_token, hold_token;
     uint32_t drain_mark;
     uint64_t sent_mark;    /* the connection's byte count at the end of this answer */
@@ -147,7 +148,7 @@ struct mg_worker {
     int access_json, log_level;
     struct talk talk;
     uint32_t generation; /* that is served, or being started with */
-    bool draining, patient, stopping, waited, ended, drained_told;
+    bool is_looking /* overdue.c */, draining, patient, stopping, waited, ended, drained_told;
     int exit_code;
     struct side *side; /* proxy and file rooms and the requests they answer */
 };

@@ -52,6 +52,8 @@ int routes_time(struct routes *routes, uint32_t route, struct route_time time)
     routes->times[route] = time;
     if (time.handler_ms && (!routes->least_ms || time.handler_ms < routes->least_ms))
         routes->least_ms = time.handler_ms;
+    if (time.request_ms && (!routes->least_request_ms || time.request_ms < routes->least_request_ms))
+        routes->least_request_ms = time.request_ms;
     return 0;
 }
 

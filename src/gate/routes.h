@@ -7,6 +7,7 @@
 /* How long its code may run without waiting, where that is not the default; 0: the default. */
 struct route_time {
     uint32_t handler_ms, grace_ms;
+    uint32_t request_ms; /* in all, waiting included */
 };
 
 struct routes {
@@ -16,6 +17,7 @@ struct routes {
     struct route_time *times; /* per route number; NULL: all have the default */
     uint8_t *closed;    /* per route number; NULL: none is: it has cost workers their lives */
     uint32_t least_ms;  /* the least handler_ms of its own; 0: none has one */
+    uint32_t least_request_ms;
     uint32_t count;     /* route numbers are below it */
     uint32_t number;    /* what Lua calls them: `program` of their requests */
     uint32_t requests;  /* that were matched with them and live */

@@ -12,6 +12,9 @@ X(body_rate, "limits.body_rate", BYTES, 256, 0, 1e9,
 X(handler_ms, "limits.handler_time", MS, 1000, 0, 3.6e6,
   "a handler, or a task, runs without waiting; then it is stopped, and its request answered 503; 0: no limit")
 X(grace_ms, "limits.handler_grace", MS, 4000, 10, 3.6e6, "code that cannot be stopped goes on after that; then its worker is replaced")
+X(request_ms, "limits.request_time", MS, 60000, 0, 8.64e7,
+  "from a request's head to the beginning of its answer, but for waiting for its body; then its handler is cancelled: 503; 0: no limit")
+X(tasks, "limits.tasks", COUNT, 10000, 16, 1e6, "tasks of one worker (mg.spawn, after, every, all …); beyond it whoever begins another fails: 503")
 X(lua_bytes, "limits.lua_memory", BYTES, 268435456, 16777216, 1e12,
   "memory of one worker for scripts; beyond it the request or task that asks for more is stopped, and answered 503")
 X(idle_ms, "limits.idle", MS, 60000, 10, 8.64e7, "a connection without a request; then it is closed")

@@ -1,5 +1,6 @@
 /* What a worker tells about itself, in memory that the master reads. Written by one thread with plain stores. */
 #pragma once
+#include "gate/settings.h"
 #ifndef MG_CDEF
 #include <stdint.h>
 #endif
@@ -21,7 +22,11 @@ struct mg_stats {
     uint64_t refused;  /* answered by the gate itself: malformed, too large, too slow */
     uint64_t gone;     /* clients that left before their answer */
     uint64_t no_buffers, log_dropped;
+    uint32_t waiting, waiting_ms; /* handlers that waited when it was last looked, and the longest of them */
+    uint32_t tasks;               /* Lua writes it */
+    uint64_t kept_bytes;
     uint64_t lua_bytes, lua_refused; /* what Lua uses; how often it was refused more */
     uint32_t connections, running, timers, out_bytes, generation;
+    struct mg_settings limits; /* as they are now */
     char route_name[96]; /* what runs, for people */
 };

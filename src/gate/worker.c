@@ -8,6 +8,7 @@
 #include "base/must.h"
 #include "gate/gate.h"
 #include "gate/heart.h"
+#include "gate/overdue.h"
 
 enum { WAKES_FIRST = 1024, CONNECTIONS_MAX = 1000000, REQUESTS_MAX = 65536 /* as settings.tbl.h bounds them */ };
 
@@ -82,6 +83,7 @@ static void adapt_rooms(struct mg_worker *w)
     w->pages.bytes_max = (uint64_t)w->settings.buffer_bytes;
     net_adapt(w->net, &options);
     side_adapt(w);
+    w->stats->limits = w->settings;
     http_common_tick(&w->common, (int64_t)net_unix_time(w->net));
 }
 
@@ -261,6 +263,8 @@ static void own_event(struct mg_worker *w, const struct net_event *event)
 {
     if (event->kind == NET_TIMER && event->user == USER_LUA)
         worker_wake(w, event->token, 0);
+    else if (event->kind == NET_TIMER && event->user == USER_OVERDUE)
+        overdue_look(w);
     else if (event->kind == NET_TIMER && event->user == USER_DRAIN)
         talk_stop(w);
     else if (event->kind == NET_TIMER && event->user == USER_LINGER)
@@ -297,6 +301,7 @@ static void publish_stats(struct mg_worker *w)
     stats->running = w->request_running;
     stats->timers = facts.timers;
     stats->out_bytes = facts.out_bytes;
+    stats->kept_bytes = w->kept_bytes;
 }
 
 static bool take_turn(struct mg_worker *w, int wait)

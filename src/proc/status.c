@@ -75,6 +75,33 @@ static void text_workers(const struct master *master, struct text *text)
     text_row(text, "all", "", "", "", restarts, &all);
 }
 
+static double mib(double bytes)
+{
+    return bytes / (1 << 20);
+}
+
+/* What is in use of what has a bound, by worker. */
+static void text_bounds(const struct master *master, struct text *text)
+{
+    text_put(text, "\n%-7s %15s %15s %15s %17s %17s  %s\n", "in use", "connections", "requests", "tasks", "output MiB", "Lua MiB",
+             "handlers waiting (longest, at most)");
+    for (uint32_t i = 0; i < master->worker_count; i++) {
+        const struct worker *worker = &master->workers[i];
+        const struct mg_stats *stats = worker->stats;
+        const struct mg_settings *most = &stats->limits;
+        if (worker->state == WORKER_NONE || !worker->pid)
+            continue;
+        text_put(text, "%-7u %7u/%7.0f %7u/%7.0f %7u/%7.0f %8.1f/%8.1f %8.1f/%8.1f  %u", worker->number + 1, stats->connections, most->connections,
+                 stats->running, most->requests, stats->tasks, most->tasks, mib(stats->out_bytes), mib(most->buffer_bytes),
+                 mib((double)stats->lua_bytes), mib(most->lua_bytes), stats->waiting);
+        if (stats->waiting > 0) {
+            text_put(text, " (%s", text_duration(stats->waiting_ms));
+            text_put(text, most->request_ms > 0 ? ", %s)" : ")", text_duration((int64_t)most->request_ms));
+        }
+        text_put(text, "\n");
+    }
+}
+
 void status_text(const struct master *master, struct text *text)
 {
     char url[ADDRESS_TEXT_BYTES];
@@ -92,6 +119,7 @@ void status_text(const struct master *master, struct text *text)
              (unsigned long long)master->descriptors);
     watchdog_text(master, text);
     text_workers(master, text);
+    text_bounds(master, text);
 }
 
 static void json_numbers(struct text *text, const struct numbers *numbers)
@@ -107,6 +135,28 @@ static void json_numbers(struct text *text, const struct numbers *numbers)
     text_put(text, "}");
 }
 
+/* How long is waited, and how much there is of what has a bound, each with the bound. */
+static void json_bounds(const struct mg_stats *stats, struct text *text)
+{
+    const struct mg_settings *most = &stats->limits;
+    const struct {
+        const char *name;
+        double now, most;
+    } rows[] = {
+        { "connections", stats->connections, most->connections },
+        { "requests", stats->running, most->requests },
+        { "tasks", stats->tasks, most->tasks },
+        { "output", stats->out_bytes, most->buffer_bytes },
+        { "input", (double)stats->kept_bytes, most->buffer_bytes },
+        { "lua", (double)stats->lua_bytes, most->lua_bytes },
+    };
+    text_put(text, ",\"waits\":{\"handlers\":%u,\"longest_ms\":%u,\"most_ms\":%.0f},\"bounds\":{", stats->waiting, stats->waiting_ms,
+             most->request_ms);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        text_put(text, "%s\"%s\":{\"now\":%.0f,\"most\":%.0f}", i ? "," : "", rows[i].name, rows[i].now, rows[i].most);
+    text_put(text, "}");
+}
+
 static void json_worker(const struct master *master, const struct worker *worker, struct text *text)
 {
     const struct mg_stats *stats = worker->stats;
@@ -115,9 +165,11 @@ static void json_worker(const struct master *master, const struct worker *worker
     text_put(text, "{\"number\":%u,\"pid\":%d,\"state\":\"%s\",\"uptime_ms\":%lld,\"restarts\":%u,", worker->number + 1, worker->pid,
              worker_states[worker->state], (long long)worker_age(master, worker), worker->restarts);
     json_numbers(text, &own);
-    text_put(text, ",\"running\":%u,\"timers\":%u,\"out_bytes\":%u,\"generation\":%u,\"lua\":{\"bytes\":%llu,\"refused\":%llu}}",
+    text_put(text, ",\"running\":%u,\"timers\":%u,\"out_bytes\":%u,\"generation\":%u,\"lua\":{\"bytes\":%llu,\"refused\":%llu}",
              stats->running, stats->timers, stats->out_bytes, worker->generation, (unsigned long long)stats->lua_bytes,
              (unsigned long long)stats->lua_refused);
+    json_bounds(stats, text);
+    text_put(text, "}");
 }
 
 static void json_workers(const struct master *master, struct text *text)

@@ -9,7 +9,7 @@ local C = { MG_LOG_DEBUG = 0, MG_LOG_INFO = 1, MG_LOG_WARN = 2, MG_LOG_ERROR = 3
 function M.install()
     local self = { now = 0, timers = {}, logs = {}, cancelled_timers = 0, started = 0, files = {}, timers_max = math.huge }
     local border = { current = -1, event = 0, token = 0, result = 0, hurried = 0, bounded = 0, starved = 0 }
-    local abi = { C = setmetatable({}, { __index = C }), worker = {}, border = border }
+    local abi = { C = setmetatable({}, { __index = C }), worker = {}, border = border, stats = {} }
     self.C = abi.C
 
     function abi.failed(code, what) return nil, what .. ": error " .. -code, code end
