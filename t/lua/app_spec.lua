@@ -70,7 +70,7 @@ describe("an app", function()
             ["app:get('/x', 'text')"] = 'app:get: expected a handler function or a descriptor, got "text"'
                 .. ' (an answer is returned by a function: function(req) return "text" end)',
             ["app:get('/x', { bdy = 1 }, f)"] = 'app:get: bdy: unknown key (did you mean "body"?)',
-            ["app:get('/x', { methods = 'PUT' }, f)"] = "app:get: methods: unknown key (known here: when, body, handler_time, handler_grace, name)",
+            ["app:get('/x', { methods = 'PUT' }, f)"] = "app:get: methods: unknown key (known here: when, body, handler_time, handler_grace, request_time, name)",
             ["app:route('/x', { methods = 'get' }, f)"] = 'app:route: methods: expected a method such as "GET", got "get" (did you mean "GET"?)',
             ["app.get('/x', f)"] = "app.get: it is called with a colon (write app:get(…))",
             ["app:filter('/x')"] = 'app:filter: expected a filter function(req, next), got nothing',
