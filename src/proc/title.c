@@ -10,18 +10,25 @@
 
 static char *title_at;
 static size_t title_bytes;
-static char **title_words __attribute__((used)); /* the copy of argv, kept for the whole run: leak checkers see it here */
+/* The copies of argv and of the environment, kept for the whole run. What unsetenv() takes out of a list is still seen here by leak checkers. */
+static char **title_words __attribute__((used)), **title_variables __attribute__((used));
 
-/* Copies a list of strings; NULL when memory is refused. */
+/* Copies a list of strings into one piece of memory; NULL when it is refused. */
 static char **copy_list(char **list)
 {
-    size_t count = 0;
-    while (list[count])
-        count++;
-    char **copy = calloc(count + 1, sizeof *copy);
-    for (size_t i = 0; copy && i < count; i++)
-        if (!(copy[i] = strdup(list[i])))
-            return NULL;
+    size_t count = 0, bytes = 0;
+    for (; list[count]; count++)
+        bytes += strlen(list[count]) + 1;
+    char **copy = malloc((count + 1) * sizeof *copy + bytes);
+    if (!copy)
+        return NULL;
+    char *at = (char *)(copy + count + 1);
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strlen(list[i]) + 1;
+        copy[i] = memcpy(at, list[i], length);
+        at += length;
+    }
+    copy[count] = NULL;
     return copy;
 }
 
@@ -35,9 +42,12 @@ char **title_init(int argc, char **argv)
         if (*variable == end)
             end += strlen(*variable) + 1;
     char **words = copy_list(argv), **variables = environ ? copy_list(environ) : NULL;
-    if (!words || !variables || argc == 0)
+    if (!words || !variables || argc == 0) {
+        free(words);
+        free(variables);
         return argv;
-    environ = variables;
+    }
+    environ = title_variables = variables;
     title_words = words;
     title_at = argv[0];
     title_bytes = (size_t)(end - argv[0]);

@@ -44,5 +44,11 @@ function M.lib()
     return lib
 end
 
+--- Whether this build has them: a sanitized one has the program alone.
+function M.has_lib()
+    local f = io.open(build .. "/libmoongate-test.so")
+    return f ~= nil and f:close()
+end
+
 M.build, M.root = build, root
 return M
