@@ -24,6 +24,7 @@ local log = response.log
 
 local options         -- as the command line said them
 local serving, candidate = false, false
+local wanted = false  -- number of the candidate that the master waits for
 
 --- ---- building ----
 
@@ -206,7 +207,7 @@ end
 --- The worker's own candidate is given up; its tasks end, and its stop hooks run when its start hooks did.
 local function give_up()
     local generation = candidate
-    candidate = false
+    candidate, wanted = false, false
     if not generation then return end
     generation.given_up = true
     await.cancel_all(generation, true)
@@ -215,7 +216,7 @@ end
 
 local function failed(number, message)
     say(C.CONTROL_FAILED, number, message)
-    if candidate and candidate.number == number then give_up() end
+    if wanted == number then give_up() end
 end
 
 --- The steps of building, with a turn between them in which requests are answered.
@@ -227,6 +228,7 @@ local function build_candidate(number, sources)
         if not given then return message end
         await.breathe()
     end
+    if wanted ~= number then return nil end -- given up before there was anything to give up
     local generation
     generation, message = M.evaluate(number, given)
     if not generation then return message end
@@ -268,6 +270,7 @@ function M.prepare(number, sources)
         if sources then C.mg_file_close(sources) end
         return failed(number, "this worker has not started yet: reload again in a moment")
     end
+    wanted = number
     await.spawn(prepare, number, sources, nil, false)
 end
 
@@ -279,7 +282,7 @@ function M.commit(number, doors)
     if not new or new.number ~= number or not new.prepared then
         return say(C.CONTROL_FAILED, number, ("generation %d is not prepared in this worker"):format(number))
     end
-    candidate = false
+    candidate, wanted = false, false
     adapt(new.config)
     M.use(new)
     if doors ~= "" then C.mg_accept_on(abi.worker, doors, #doors) end
@@ -291,7 +294,7 @@ end
 --- The candidate is forgotten.
 ---@param number integer
 function M.abandon(number)
-    if candidate and candidate.number == number then give_up() end
+    if wanted == number then give_up() end
 end
 
 --- ---- the first ----

@@ -60,7 +60,7 @@ struct mg_border {
     uint32_t worker;      /* number of this worker, from 0 */
     uint32_t first;       /* 1: this worker runs the once-per-instance start hooks */
     uint32_t debug;
-    uint32_t overrun;     /* 1: the error on its way was raised because code ran for too long. Lua puts it back to 0 */
+    uint32_t overrun;     /* 1: the error on its way was raised because code ran for too long. The next stretch puts it back to 0 */
     uint32_t bounded;     /* 1: code of scripts runs, whose memory has a limit. Lua writes it */
     uint32_t starved;     /* 1: that limit was reached. Lua puts it back to 0 */
     uint32_t hurried;     /* Lua has more to do: mg_next() looks what there is, and does not sleep. Lua writes it */

@@ -31,6 +31,7 @@ void heart_beat(struct mg_worker *w, const struct request *r)
     struct mg_stats *stats = w->stats;
     stats->beat += 1;
     stats->busy = 1;
+    w->border.overrun = 0; /* the stretch before may have caught its error */
     if (stats->route != r->pub.match.route || w->beating != r->routes)
         name_stretch(w, r, r->pub.match.route);
     stats->entry = r->entry;
@@ -41,6 +42,7 @@ void heart_task(struct mg_worker *w, struct slice what, double most_ms)
     struct mg_stats *stats = w->stats;
     stats->beat += 1;
     stats->busy = 1;
+    w->border.overrun = 0;
     stats->route = stats->entry = -1;
     stats->soft_ms = (uint32_t)(most_ms > 0 ? most_ms : w->settings.handler_ms);
     stats->grace_ms = (uint32_t)w->settings.grace_ms;

@@ -388,6 +388,12 @@ static void reload_finish(struct master *master)
 
 /* ---- the turn ---- */
 
+/* Not beside an upgrade: sockets, sources and the number of the generation are another's soon. */
+static bool may_begin(const struct master *master)
+{
+    return master->reload.next_causes && master->state == MASTER_SERVING && master->upgrade.state == UPGRADE_NONE;
+}
+
 void reload_turn(struct master *master, const struct pollfd *polls)
 {
     struct reload *reload = &master->reload;
@@ -395,7 +401,7 @@ void reload_turn(struct master *master, const struct pollfd *polls)
     bool late = reload->due_ms <= master->now_ms;
     switch (reload->state) {
     case RELOAD_IDLE:
-        if (reload->next_causes && master->state == MASTER_SERVING)
+        if (may_begin(master))
             begin(master);
         break;
     case RELOAD_LOADING:
@@ -427,7 +433,7 @@ void reload_turn(struct master *master, const struct pollfd *polls)
 static bool is_ready(const struct master *master)
 {
     const struct reload *reload = &master->reload;
-    return (reload->state == RELOAD_IDLE && reload->next_causes && master->state == MASTER_SERVING) ||
+    return (reload->state == RELOAD_IDLE && may_begin(master)) ||
            (reload->state == RELOAD_PREPARING && all_prepared(master)) ||
            (reload->state == RELOAD_COMMITTING && supervise_all_serve(master));
 }

@@ -107,6 +107,7 @@ static void worker_start(struct master *master, struct worker *worker)
     worker->cut = worker->failed = worker->renewed = worker->prepared = worker->committing = false;
     worker->control = -1;
     worker->preparing = 0;
+    worker->glance = (struct glance){ 0 }; /* what was seen of its predecessor is not its doing */
     worker->generation = master->generation;
     worker->probe_due_ms = INT64_MAX;
     int failed = worker_fork(master, worker);
