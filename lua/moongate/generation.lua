@@ -247,6 +247,9 @@ local function build_candidate(number, sources)
     return nil, generation
 end
 
+--- What is loaded, and start hooks, may keep the worker busy for as long as at its start (load_ms of src/proc/limits.c), whatever handlers may.
+local LOAD_MS = 10000
+
 local function prepare(number, sources)
     local problem, generation = build_candidate(number, sources)
     if problem then return failed(number, problem) end
@@ -258,7 +261,7 @@ local function prepare(number, sources)
         generation.prepared = true
         say(C.CONTROL_PREPARED, number)
     end, nil, nil, nil, generation)
-    task.watched = true -- cancelling it is no error
+    task.watched, task.most_ms = true, LOAD_MS -- cancelling it is no error
 end
 
 --- Builds a candidate out of a descriptor's sources (nil: the disk). Says PREPARED or FAILED.
@@ -271,7 +274,7 @@ function M.prepare(number, sources)
         return failed(number, "this worker has not started yet: reload again in a moment")
     end
     wanted = number
-    await.spawn(prepare, number, sources, nil, false)
+    await.spawn(prepare, number, sources, nil, false).most_ms = LOAD_MS
 end
 
 --- The candidate serves from now on, and accepts on the sockets named; the one before retires.
