@@ -7,7 +7,7 @@
 #include "abi/script.h"
 #include "gate/gate.h"
 
-enum { STEPMUL = 200, STEPMUL_HURRIED = 8000, PARTS = 16 /* of the limit */ };
+enum { STEPMUL = 200, STEPMUL_HURRIED = 8000, PARTS = 16 /* of the limit */, PIECE_BYTES = 65536 };
 
 static struct {
     lua_State *main;
@@ -54,15 +54,23 @@ static bool is_grown(void)
     return memory.used > memory.before && memory.used - memory.before > memory.most / PARTS;
 }
 
-/* Beyond the first mark: may there be so much more? */
-static bool may_have(size_t more)
+/* What is there may grow a little beyond the limit: it can be the stack of the scheduler, which runs hooks, too, before it can say that it
+ * runs. Whoever makes new things gets no further for that. */
+static size_t most_for(size_t old, size_t bytes)
 {
+    return old > 0 && bytes <= PIECE_BYTES ? memory.most + memory.most / PARTS : memory.most;
+}
+
+/* Beyond the first mark: may a piece grow (from 0: be made)? */
+static bool may_grow(size_t old, size_t bytes)
+{
+    size_t more = bytes - old;
     struct mg_border *border = &memory.worker->border;
     hurry();
     if (!border->bounded)
         return true;
     follow_beat();
-    if (memory.used + more > memory.most) {
+    if (memory.used + more > most_for(old, bytes)) {
         border->starved = 1;
         memory.asked = more;
         memory.worker->stats->lua_refused++;
@@ -76,7 +84,7 @@ static bool may_have(size_t more)
 static void *bounded(void *data, void *at, size_t old, size_t bytes)
 {
     (void)data;
-    if (bytes > old && memory.used + (bytes - old) > memory.hurry && !may_have(bytes - old))
+    if (bytes > old && memory.used + (bytes - old) > memory.hurry && !may_grow(old, bytes))
         return NULL;
     void *result = memory.below(memory.below_data, at, old, bytes);
     if (result || bytes == 0) {
