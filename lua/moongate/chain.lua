@@ -395,7 +395,7 @@ local function emit_loop(source, app, groups, parts)
     source:add(3, "local slot = C.mg_next(w)")
     source:add(3, "if slot >= 0 then")
     source:add(4, "local req = reqs[slot]")
-    source:add(4, "local route = req._p.match.route")
+    source:add(4, "local route = border.route") -- not by way of req: what lies between would be made anew for each trace that goes on elsewhere
     emit_request(source, 4, app, groups, parts)
     source:add(3, "elseif slot == -1 then")
     source:add(4, "local task = yield(ASIDE)")

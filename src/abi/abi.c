@@ -45,6 +45,8 @@ EXPORT int32_t mg_next(struct mg_worker *w)
 {
     int32_t slot = worker_next(w);
     w->border.current = slot >= 0 ? slot : -1;
+    if (slot >= 0)
+        w->border.route = w->requests[slot].pub.match.route;
     return slot;
 }
 

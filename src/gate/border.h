@@ -49,6 +49,7 @@ enum mg_control {
 
 /* One per worker: results of the last call, read by Lua without another call. */
 struct mg_border {
+    int32_t route;        /* of the request that mg_next() gave */
     int32_t current;      /* slot of the request that Lua is running; -1: none. Lua writes it when it resumes a task */
     int32_t event;        /* enum mg_event_kind, after mg_next() gave -1 */
     uint32_t slot;
