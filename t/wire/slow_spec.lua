@@ -196,7 +196,7 @@ describe("limits.write_stall", function()
     end
 
     it("resets a client that takes nothing of its answer, and tells the handler", function()
-        local s = gate_site.start("limits = { write_stall = '300ms' }", [[
+        local s = gate_site.start("limits = { write_stall = '1s' }", [[ -- long enough for a status to be told meanwhile
             local ended
             app:get("/endless", function()
                 return mg.stream(function(out) while out:write(("e"):rep(16384)) do end ended = true end)
