@@ -251,7 +251,8 @@ end
 local LOAD_MS = 10000
 
 local function prepare(number, sources)
-    local problem, generation = build_candidate(number, sources)
+    local ok, problem, generation = xpcall(build_candidate, response.traced, number, sources)
+    if not ok and candidate and candidate.number == number then candidate.building = false end -- memory was refused, say: the master is not to wait
     if problem then return failed(number, problem) end
     if not generation then return end
     local task = await.spawn(function()
