@@ -300,6 +300,7 @@ static void publish_stats(struct mg_worker *w)
     stats->connections = w->client_count;
     stats->running = w->request_running;
     stats->timers = facts.timers;
+    stats->timers_most = facts.timers_most;
     stats->out_bytes = facts.out_bytes;
     stats->kept_bytes = w->kept_bytes;
 }

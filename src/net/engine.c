@@ -441,6 +441,7 @@ void net_facts(const struct net *net, struct net_facts *ret_facts)
     *ret_facts = net->facts;
     ret_facts->connections = net->conn_count;
     ret_facts->timers = net->timer_count;
+    ret_facts->timers_most = net->timer_room;
     ret_facts->lent_free = net->lent.in_ring;
     ret_facts->out_bytes = (uint32_t)net->block_bytes;
     ret_facts->overflows = *net->ring.cq.koverflow;

@@ -146,6 +146,7 @@ static void json_bounds(const struct mg_stats *stats, struct text *text)
         { "connections", stats->connections, most->connections },
         { "requests", stats->running, most->requests },
         { "tasks", stats->tasks, most->tasks },
+        { "timers", stats->timers, stats->timers_most },
         { "output", stats->out_bytes, most->buffer_bytes },
         { "input", (double)stats->kept_bytes, most->buffer_bytes },
         { "lua", (double)stats->lua_bytes, most->lua_bytes },
