@@ -140,7 +140,6 @@ describe("status", function()
         assert.equal(LIMIT * 1000, worker.waits.most_ms)
         assert.same({ now = 1, most = 4096 }, worker.bounds.requests)
         assert.equal(2 ^ 20, worker.bounds.timers.most)
-        assert.is_true(worker.bounds.timers.now < 2 ^ 20)
         assert.equal(268435456, worker.bounds.lua.most)
         assert.is_true(worker.bounds.lua.now > 100000)
         local _, text = server.run { "status", "--name", s.name }
