@@ -467,7 +467,7 @@ static void worker_stop(struct master *master, struct worker *worker, bool now)
         worker_become(master, worker, WORKER_NONE, -1);
     } else if (runs && !now) {
         int64_t drain_ms = worker->state == WORKER_SERVING ? master->plan.drain_ms : 0; /* one that starts has no requests */
-        bool patient = master->upgrade.state == UPGRADE_GIVEN; /* clients need not come again: nobody refuses them meanwhile */
+        bool patient = master->upgrade.state == UPGRADE_GIVEN || worker->leaving; /* others serve on: a client that comes just now must not be turned away */
         worker_tell(worker, CONTROL_DRAIN, (double)drain_ms, patient ? "patient" : "", -1);
         worker_become(master, worker, WORKER_DRAINING, drain_ms + proc_limits.grace_ms);
     } else if (runs || worker->state == WORKER_DRAINING) {
