@@ -94,6 +94,8 @@ function M.fork(keep, run)
     io.stderr:flush()
     local pid = assert(unistd.fork())
     if pid == 0 then
+        collectgarbage() -- what is garbage closes its descriptors now: later their numbers would be those of our own
+        collectgarbage()
         M.close_others(unpack(keep))
         unistd._exit(pcall(run) and 0 or 1)
     end
