@@ -5,6 +5,7 @@ local ffi = require "ffi"
 local abi = require "moongate.abi"
 local await = require "moongate.await"
 local descriptor = require "moongate.descriptor"
+local fits = require "moongate.fits"
 local handles = require "moongate.handles"
 local isolate = require "moongate.isolate"
 local loop = require "moongate.loop"
@@ -138,22 +139,6 @@ end
 
 --- ---- filters ----
 
---- Does a filter that only sometimes applies to a route apply to this request?
-local function hits(filter)
-    local builder = C.mg_routes_new()
-    local message, other = ffi.new("char[512]"), ffi.new("int32_t[1]")
-    local host = filter.host or ""
-    C.mg_routes_add(builder, host, #host, filter.pattern, #filter.pattern, 2 ^ 32 - 1, 0, message, 512, other)
-    local program = ffi.gc(C.mg_program_new(builder), C.mg_program_free)
-    C.mg_routes_free(builder)
-    local match = ffi.new("struct route_match")
-    return function(req)
-        local p = req._p
-        C.mg_program_match(program, p.bytes + p.head.authority.at, p.head.authority.bytes, p.head.method, p.path, p.path_bytes, 0, match)
-        return match.route == 0
-    end
-end
-
 --- The filters of a route in order: { fn =, where =, test = nil | function }.
 function M.filters_of(app, route)
     local list = {}
@@ -161,7 +146,7 @@ function M.filters_of(app, route)
         local relation = route and pattern.covers(filter, route) or "sometimes"
         if not route and filter.pattern == "/*" and not filter.host then relation = "always" end
         if relation ~= "never" then
-            if relation == "sometimes" and not filter.test then filter.test = hits(filter) end
+            if relation == "sometimes" and not filter.test then filter.test = fits.asker(filter) end
             list[#list + 1] = { fn = filter.fn, where = filter.where, pattern = filter.pattern, host = filter.host,
                 test = relation == "sometimes" and filter.test or nil }
         end

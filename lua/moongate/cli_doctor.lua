@@ -1,6 +1,7 @@
 --- `moongate doctor [--json]`: what this machine offers to a gateway, and for each thing that will hurt the command that mends it. In: what
 --- the program found by trying (src/proc/doctor.c), and files under /proc and /sys; out: one screen. Exit code 1 when nothing would be served.
 local json = require "moongate.json"
+local paths = require "moongate.paths"
 local units = require "moongate.units"
 
 local M = {}
@@ -24,13 +25,6 @@ function Report:add(name, state, text, fix)
 end
 
 --- ---- what files say ----
-
-local function read_file(path)
-    local file = io.open(path, "rb")
-    local text = file and file:read(65536)
-    if file then file:close() end
-    return text
-end
 
 local function number_in(read, path)
     return tonumber(((read(path) or ""):match("^%s*(%-?%d+)")))
@@ -259,7 +253,7 @@ function M.run(options, out)
     local facts = assert(json.decode(options.answer))
     facts.versions.cjson = require("cjson")._VERSION
     facts.compiler = compiler_facts()
-    local findings = M.judge(facts, read_file)
+    local findings = M.judge(facts, paths.read)
     local stream, ok = out or io.stdout, serves(findings)
     stream:write(options.json and json.encode { serves = ok, findings = json.array(findings), facts = facts } .. "\n" or M.text(findings))
     return ok and 0 or 1

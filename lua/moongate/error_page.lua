@@ -11,6 +11,7 @@ local html = require "moongate.error_html"
 local json = require "moongate.json"
 local near = require "moongate.near"
 local negotiate = require "moongate.negotiate"
+local pattern = require "moongate.pattern"
 local stacks = require "moongate.stack"
 
 local M = {}
@@ -107,14 +108,10 @@ local function fields_of(p)
     return list, math.max(0, p.head.field_count - FIELDS_MAX)
 end
 
-local function label(route)
-    return ("%s %s%s"):format(route.methods and table.concat(route.methods, ",") or "*", route.host or "", route.pattern)
-end
-
 local function route_of(route)
     local handler = route.handler
     local where = descriptor.is(handler) and route.where or caller.definition(handler)
-    return { route = label(route), where = route.where, handler = where, what = descriptor.is(handler) and descriptor.describe(handler) or nil }
+    return { route = pattern.label(route), where = route.where, handler = where, what = descriptor.is(handler) and descriptor.describe(handler) or nil }
 end
 
 local function filters_of(living, route, req)
@@ -187,7 +184,7 @@ local function missing_page(req, living, status, phrase, err)
     local is_method = status == 405
     page.allowed = is_method and fits.allowed(req._p) or nil
     for _, route in ipairs(is_method and routes_at(living, req._p) or near.routes(living.app.routes, req.path, NEAR_MAX)) do
-        page.near[#page.near + 1] = { route = label(route), where = route.where }
+        page.near[#page.near + 1] = { route = pattern.label(route), where = route.where }
     end
     return page
 end

@@ -51,10 +51,6 @@ function M.head(question)
     return table.concat(lines) .. "\r\n"
 end
 
-local function label(route)
-    return ("%s %s%s"):format(route.methods and table.concat(route.methods, ",") or "*", route.host or "", route.pattern)
-end
-
 --- ---- the choice ----
 
 --- As the dispatcher chooses: candidates by precedence, the routes of each in the order written, the first whose predicate says yes.
@@ -68,7 +64,7 @@ local function choose(generation, slot, req, predicates)
             p.match.route = group.numbers[at]
             if not route.when then return route end
             local ok, said = pcall(route.when, req)
-            local predicate = { route = label(route), where = route.where, of = route }
+            local predicate = { route = pattern.label(route), where = route.where, of = route }
             predicates[#predicates + 1] = predicate
             if not ok then
                 predicate.problem = tostring(said)
@@ -139,7 +135,7 @@ local function losers_of(app, winner, context, p)
         if route ~= winner then
             if may_fit(route, first) and fits.path(route, p) then
                 if #list < LOSERS_MAX then
-                    list[#list + 1] = { route = label(route), where = route.where, why = why_not(route, winner, context) }
+                    list[#list + 1] = { route = pattern.label(route), where = route.where, why = why_not(route, winner, context) }
                 else
                     others = others + 1
                 end
@@ -154,7 +150,7 @@ end
 --- What a path that nothing fits was probably meant to be.
 local function near_routes(app, path)
     local route = near.routes(app.routes, path, 1)[1]
-    return route and { route = label(route), where = route.where } or nil
+    return route and { route = pattern.label(route), where = route.where } or nil
 end
 
 --- ---- what the winner does ----
@@ -223,7 +219,7 @@ local function explain_routed(generation, slot, answer)
     if problem then
         answer.status, answer.why = 500, problem
     elseif winner then
-        answer.route = { route = label(winner), pattern = winner.pattern, host = winner.host, methods = winner.methods, where = winner.where,
+        answer.route = { route = pattern.label(winner), pattern = winner.pattern, host = winner.host, methods = winner.methods, where = winner.where,
             name = winner.options and winner.options.name }
         answer.captures, answer.handler, answer.limits = captures_of(generation, req), handler_of(winner), limits_of(winner)
         if descriptor.is(winner.handler) and winner.handler.kind == "proxy" then answer.upstream = upstream_of(app, winner.handler.upstream) end

@@ -73,19 +73,12 @@ end
 
 --- ---- the machine ----
 
-local function read(path)
-    local file = io.open(path, "rb")
-    local text = file and file:read("*a")
-    if file then file:close() end
-    return text
-end
-
 --- Ports below this one need a privilege (ip(7), ip_unprivileged_port_start); 0 when this process has it (capability 10, CAP_NET_BIND_SERVICE).
 local function privileged_below()
-    local capabilities = (read("/proc/self/status") or ""):match("CapEff:%s*(%x+)")
+    local capabilities = (paths.read("/proc/self/status") or ""):match("CapEff:%s*(%x+)")
     local low = capabilities and tonumber(capabilities:sub(-8), 16)
     if low and math.floor(low / 1024) % 2 == 1 then return 0 end
-    return tonumber(read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or "1024") or 1024
+    return tonumber(paths.read("/proc/sys/net/ipv4/ip_unprivileged_port_start") or "1024") or 1024
 end
 
 local function check_ports(config, report)

@@ -1,4 +1,4 @@
---- Paths of files, as text: nothing is looked up but by `is_folder`. Relative ones count from the working folder of the process.
+--- Paths of files, as text: nothing is looked up but by `is_folder` and `read`. Relative ones count from the working folder of the process.
 local M = {}
 
 local EISDIR = 21
@@ -29,6 +29,16 @@ function M.is_folder(path)
     local _, _, code = file:read(1)
     file:close()
     return code == EISDIR
+end
+
+--- A whole file, such as one of /proc; nil when it cannot be read.
+---@param path string
+---@return string?
+function M.read(path)
+    local file = io.open(path, "rb")
+    local text = file and file:read("*a")
+    if file then file:close() end
+    return text
 end
 
 return M

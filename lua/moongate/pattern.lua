@@ -47,6 +47,13 @@ function M.with_colons(text)
     return count > 0 and made ~= text and made or nil
 end
 
+--- What a route is called by what it matches: methods, host and pattern.
+---@param route { methods?: string[], host?: string, pattern: string }
+---@return string
+function M.label(route)
+    return ("%s %s%s"):format(route.methods and table.concat(route.methods, ",") or "*", route.host or "", route.pattern)
+end
+
 --- Does the pattern end in a wildcard?
 function M.is_open(pattern)
     return pattern:match("/%*[^/]*$") ~= nil

@@ -2,16 +2,11 @@
 --- problems; the master reads it and never runs a script.
 local abi = require "moongate.abi"
 local fingerprint = require "moongate.fingerprint"
+local paths = require "moongate.paths"
+local pattern = require "moongate.pattern"
 local snapshot = require "moongate.snapshot"
 
 local M = {}
-
-local function read_all(path)
-    local file = io.open(path, "rb")
-    local text = file and file:read("*a")
-    if file then file:close() end
-    return text
-end
 
 --- How many processors this process may use: its affinity, and no more than its cgroup's quota.
 ---@param affinity? integer
@@ -19,7 +14,7 @@ end
 ---@return integer
 function M.processors(affinity, read)
     local count = affinity or abi.C.mg_processors()
-    local quota, period = ((read or read_all)("/sys/fs/cgroup/cpu.max") or ""):match("^(%d+) (%d+)")
+    local quota, period = ((read or paths.read)("/sys/fs/cgroup/cpu.max") or ""):match("^(%d+) (%d+)")
     if quota then count = math.min(count, math.ceil(tonumber(quota) / tonumber(period))) end
     return math.max(1, count)
 end
@@ -32,9 +27,7 @@ end
 --- What a route is called in messages: its name, or method, host and pattern.
 ---@return string
 function M.route_text(route)
-    if route.options and route.options.name then return route.options.name end
-    local methods = route.methods and table.concat(route.methods, ",") or "*"
-    return ("%s %s%s"):format(methods, route.host or "", route.pattern)
+    return route.options and route.options.name or pattern.label(route)
 end
 
 local function has_once(apps)
