@@ -3,8 +3,6 @@
 
 #include <lua.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 
 #include "abi/script.h"
 #include "gate/gate.h"

@@ -13,6 +13,14 @@ void heart_forget(struct mg_worker *w)
         w->stats->least_ms = w->routes->least_ms;
 }
 
+/* Whatever the stretch before caught and kept for itself is over with it. */
+static void begin_stretch(struct mg_worker *w)
+{
+    w->stats->beat += 1;
+    w->stats->busy = 1;
+    w->border.overrun = 0;
+}
+
 static void name_stretch(struct mg_worker *w, const struct request *r, int32_t route)
 {
     struct mg_stats *stats = w->stats;
@@ -29,9 +37,7 @@ static void name_stretch(struct mg_worker *w, const struct request *r, int32_t r
 void heart_beat(struct mg_worker *w, const struct request *r)
 {
     struct mg_stats *stats = w->stats;
-    stats->beat += 1;
-    stats->busy = 1;
-    w->border.overrun = 0; /* the stretch before may have caught its error */
+    begin_stretch(w);
     if (stats->route != r->pub.match.route || w->beating != r->routes)
         name_stretch(w, r, r->pub.match.route);
     stats->entry = r->entry;
@@ -40,9 +46,7 @@ void heart_beat(struct mg_worker *w, const struct request *r)
 void heart_task(struct mg_worker *w, struct slice what, double most_ms)
 {
     struct mg_stats *stats = w->stats;
-    stats->beat += 1;
-    stats->busy = 1;
-    w->border.overrun = 0;
+    begin_stretch(w);
     stats->route = stats->entry = -1;
     stats->soft_ms = (uint32_t)(most_ms > 0 ? most_ms : w->settings.handler_ms);
     stats->grace_ms = (uint32_t)w->settings.grace_ms;

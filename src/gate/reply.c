@@ -30,10 +30,9 @@ static void out_commit(struct mg_worker *w, struct request *r, uint32_t bytes)
     r->bytes_out += bytes;
 }
 
-static int out_write(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count)
+/* Counts what was put behind the connection's output, or behind that of the request's own. Passes the error on. */
+static int out_counted(struct mg_worker *w, struct request *r, bool first, uint32_t count, int error)
 {
-    bool first = request_is_first(w, r);
-    int error = first ? conn_write(w->net, r->pub.conn, bytes, count) : queue_write(w->net, &r->out, bytes, count);
     if (error)
         return error;
     if (!first)
@@ -42,16 +41,18 @@ static int out_write(struct mg_worker *w, struct request *r, const char *bytes, 
     return 0;
 }
 
+static int out_write(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count)
+{
+    bool first = request_is_first(w, r);
+    int error = first ? conn_write(w->net, r->pub.conn, bytes, count) : queue_write(w->net, &r->out, bytes, count);
+    return out_counted(w, r, first, count, error);
+}
+
 static int out_lend(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count, struct net_loan *loan)
 {
     bool first = request_is_first(w, r);
     int error = first ? conn_lend(w->net, r->pub.conn, bytes, count, loan) : queue_lend(w->net, &r->out, bytes, count, loan);
-    if (error)
-        return error;
-    if (!first)
-        w->clients[r->pub.conn].behind += count;
-    r->bytes_out += count;
-    return 0;
+    return out_counted(w, r, first, count, error);
 }
 
 uint32_t reply_waiting(const struct mg_worker *w, const struct request *r)

@@ -138,38 +138,48 @@ void watchdog_blame(struct master *master, const struct worker *worker)
         close_route(master, blame);
 }
 
+/* The next route that is closed, from the place `at` on; NULL: none. */
+static const struct blame *next_closed(const struct master *master, uint32_t *at)
+{
+    const struct watchdog *watchdog = &master->watchdog;
+    if (watchdog->generation != master->generation)
+        return NULL;
+    while (*at < watchdog->count) {
+        const struct blame *blame = &watchdog->blames[(*at)++];
+        if (blame->closed)
+            return blame;
+    }
+    return NULL;
+}
+
 uint32_t watchdog_list(const struct master *master, uint32_t *ret_routes)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < master->watchdog.count && master->watchdog.generation == master->generation; i++)
-        if (master->watchdog.blames[i].closed)
-            ret_routes[count++] = (uint32_t)master->watchdog.blames[i].route;
+    uint32_t count = 0, at = 0;
+    for (const struct blame *blame; (blame = next_closed(master, &at));)
+        ret_routes[count++] = (uint32_t)blame->route;
     return count;
 }
 
 void watchdog_json(const struct master *master, struct text *text)
 {
-    const struct watchdog *watchdog = &master->watchdog;
-    bool first = true;
+    const char *separator = "";
+    uint32_t at = 0;
     text_put(text, "[");
-    for (uint32_t i = 0; i < watchdog->count && watchdog->generation == master->generation; i++) {
-        if (!watchdog->blames[i].closed)
-            continue;
-        text_put(text, "%s", first ? "" : ",");
-        text_json(text, watchdog->blames[i].name);
-        first = false;
+    for (const struct blame *blame; (blame = next_closed(master, &at)); separator = ",") {
+        text_put(text, "%s", separator);
+        text_json(text, blame->name);
     }
     text_put(text, "]");
 }
 
 void watchdog_text(const struct master *master, struct text *text)
 {
-    uint32_t routes[WATCHDOG_ROUTES_MAX];
-    if (watchdog_list(master, routes) == 0)
+    uint32_t at = 0;
+    const struct blame *blame = next_closed(master, &at);
+    if (!blame)
         return;
     text_put(text, "closed ");
-    for (uint32_t i = 0; i < master->watchdog.count; i++)
-        if (master->watchdog.blames[i].closed)
-            text_put(text, " %s", master->watchdog.blames[i].name);
+    for (; blame; blame = next_closed(master, &at))
+        text_put(text, " %s", blame->name);
     text_put(text, " (cost workers their lives; answered 503 until the next reload)\n");
 }
