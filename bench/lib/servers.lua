@@ -4,6 +4,7 @@ local socket = require "socket"
 local signal = require "posix.signal"
 local unistd = require "posix.unistd"
 local process = require "t.support.process"
+local wire = require "t.support.wire"
 local machine = require "bench.lib.machine"
 
 local M = {}
@@ -74,14 +75,6 @@ function M.can_run(name, app)
     return true
 end
 
---- A port that was free a moment ago.
-function M.free_port()
-    local s = assert(socket.bind("127.0.0.1", 0))
-    local _, port = s:getsockname()
-    s:close()
-    return tostring(port)
-end
-
 local function wait_until_it_accepts(self)
     local limit = process.now() + 20
     repeat
@@ -95,7 +88,7 @@ end
 --- Starts a server. `words`: app, cpu (nil: not pinned), and what the app needs: routes, workers, upstream, files, body_bytes.
 ---@return table server with name, port
 function M.start(name, words)
-    local self = setmetatable({ name = name, folder = process.folder(), port = M.free_port() }, server)
+    local self = setmetatable({ name = name, folder = process.folder(), port = tostring(wire.free_port()) }, server)
     self.log = self.folder .. "/log"
     local all = { port = self.port, folder = self.folder, user = os.getenv("USER") or "root", upstream = "127.0.0.1:9", files = self.folder }
     for key, value in pairs(words) do all[key] = value end

@@ -17,9 +17,7 @@ describe("an engine that is refused io_uring", function()
     local folder
     setup(function()
         folder = process.folder()
-        local code, _, errors = process.run({ "cc", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-o", folder .. "/refuse",
-            c.root .. "/t/support/refuse.c" }, 60)
-        assert(code == 0, errors)
+        process.compile("refuse", folder)
     end)
     teardown(function() process.remove_folder(folder) end)
 

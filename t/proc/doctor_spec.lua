@@ -4,7 +4,6 @@ local doctor = require "moongate.cli_doctor"
 local instance = require "t.support.instance"
 local process = require "t.support.process"
 local server = require "t.support.server"
-local c = require "t.support.c"
 
 local function find(findings, name)
     for _, finding in ipairs(findings) do
@@ -17,9 +16,7 @@ describe("moongate doctor", function()
     local refuse, folder
     setup(function()
         folder = process.folder()
-        refuse = folder .. "/refuse"
-        local code, _, errors = process.run({ "cc", "-std=gnu11", "-D_GNU_SOURCE", "-o", refuse, c.root .. "/t/support/refuse.c" }, 60)
-        assert(code == 0, errors)
+        refuse = process.compile("refuse", folder)
     end)
     teardown(function() process.remove_folder(folder) end)
     before_each(function()

@@ -6,26 +6,12 @@ local wire = require "t.support.wire"
 local signal = require "posix.signal"
 local socket = require "socket"
 
-local function start(lines, options)
-    options = options or {}
-    options.file = instance.config(lines)
-    local s = instance.start(lines, options)
-    return s, function(text) process.write_file(s.file, text .. "\n") end
-end
-
-local function reload(s, seconds) return instance.run({ "reload", "--name", s.name }, seconds or 10) end
+local start, reload = instance.editable, instance.reload
 
 local function reload_well(s)
     local code, out, err = reload(s)
     assert.same({ 0, "" }, { code, err })
     return out
-end
-
-local function free_port()
-    local held = assert(socket.bind("127.0.0.1", 0))
-    local _, port = held:getsockname()
-    held:close()
-    return tonumber(port)
 end
 
 local function ask(port, path, host)
@@ -63,7 +49,7 @@ describe("an address, in a reload", function()
     end)
 
     it("that goes away is not accepted on any more; its connections live on", function()
-        local port = free_port()
+        local port = wire.free_port()
         local s, write = start(("fake slow-drain\nlisten 127.0.0.1:0\nlisten 127.0.0.1:%d"):format(port))
         local client = wire.connect("127.0.0.1", port)
         assert.equal("held", client:get("/hold").body)
@@ -81,7 +67,7 @@ describe("an address, in a reload", function()
     end)
 
     it("that goes away loses no connection that is queued", function()
-        local port = free_port()
+        local port = wire.free_port()
         local s, write = start(("listen 127.0.0.1:0\nlisten 127.0.0.1:%d"):format(port))
         local worker, clients = s:workers()[1], {}
         signal.kill(worker, signal.SIGSTOP)
@@ -115,7 +101,7 @@ describe("an address, in a reload", function()
     end)
 
     it("may take the place of another on the same port", function()
-        local port = free_port()
+        local port = wire.free_port()
         local s, write = start(("workers 2\nlisten 127.0.0.1:%d"):format(port))
         for _, address in ipairs { "0.0.0.0", "127.0.0.1", "*", "127.0.0.1" } do
             write(("workers 2\nlisten %s:%d"):format(address, port))
@@ -126,7 +112,7 @@ describe("an address, in a reload", function()
     end)
 
     it("that is given twice, or covered by one that stays, is refused", function()
-        local port = free_port()
+        local port = wire.free_port()
         local s, write = start(("listen 127.0.0.1:%d"):format(port))
         for _, more in ipairs { "127.0.0.1:", "0.0.0.0:" } do
             write(("listen 127.0.0.1:%d\nlisten %s%d"):format(port, more, port))

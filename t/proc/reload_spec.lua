@@ -6,15 +6,7 @@ local signal = require "posix.signal"
 
 local function plain(text) return (text:gsub("%p", "%%%0")) end
 
---- An instance whose config can be written anew: `s, write`.
-local function start(lines, options)
-    options = options or {}
-    options.file = instance.config(lines)
-    local s = instance.start(lines, options)
-    return s, function(text) process.write_file(s.file, text .. "\n") end
-end
-
-local function reload(s, seconds) return instance.run({ "reload", "--name", s.name }, seconds or 10) end
+local start, reload = instance.editable, instance.reload
 
 local function generation(s) return tonumber(s:get("/generation").body) end
 

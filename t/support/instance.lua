@@ -111,6 +111,17 @@ function M.wait_until(what, seconds)
     error("it did not become true in time", 2)
 end
 
+--- An instance whose config can be written anew: `s, write`.
+function M.editable(lines, options)
+    options = options or {}
+    options.file = M.config(lines)
+    local s = M.start(lines, options)
+    return s, function(text) process.write_file(s.file, text .. "\n") end
+end
+
+--- Asks it to reload: exit code, output, errors.
+function M.reload(s, seconds) return M.run({ "reload", "--name", s.name }, seconds or 10) end
+
 --- The status of an instance, decoded.
 function M.status(name)
     local code, out, err = M.run { "status", "--json", "--name", name }

@@ -168,6 +168,18 @@ function M.folder()
     return assert(stdlib.mkdtemp((os.getenv("TMPDIR") or "/tmp") .. "/moongate-XXXXXX"))
 end
 
+--- Compiles t/support/NAME.c into a folder: the program's path. Raises with what the compiler says.
+---@param name string
+---@param folder string
+---@return string program
+function M.compile(name, folder)
+    local program = folder .. "/" .. name
+    local code, out, err = M.run({ "cc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-o", program,
+        ("%s/t/support/%s.c"):format(os.getenv("MG_ROOT") or ".", name) }, 60)
+    if code ~= 0 then error(("t/support/%s.c does not compile:\n%s%s"):format(name, out, err), 2) end
+    return program
+end
+
 --- Removes a folder made by `folder` and all that is in it.
 function M.remove_folder(path)
     assert(path:match("/moongate%-%w+$"), "not a folder of ours: " .. path)

@@ -224,8 +224,17 @@ function server:kill()
     living[self] = nil
 end
 
---- For `after_each`: kills what a failed spec left running and removes the folders.
+local successors = {}
+
+--- Another process may become the master of this instance: sweep() asks it to end by its name.
+function M.expect_successor(name) successors[name] = true end
+
+--- For `after_each`: ends what a spec left running and removes the folders.
 function M.sweep()
+    for name in pairs(successors) do
+        M.run { "stop", "--name", name }
+        successors[name] = nil
+    end
     for instance in pairs(living) do instance:kill() end
     for at = #folders, 1, -1 do process.remove_folder(table.remove(folders, at)) end
     wire.sweep()

@@ -14,9 +14,7 @@ local SECONDS_MOST = 120
 local program
 local function compiled()
     if program and lfs.attributes(program) then return program end
-    program = process.folder() .. "/steady"
-    local code, out, err = process.run({ "cc", "-std=gnu11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-o", program, "t/support/steady.c" }, 60)
-    if code ~= 0 then error("t/support/steady.c does not compile:\n" .. out .. err, 0) end
+    program = process.compile("steady", process.folder())
     return program
 end
 

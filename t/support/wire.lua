@@ -45,6 +45,15 @@ function M.connect(host, port, options)
     return M.adopt(s, options)
 end
 
+--- A port of 127.0.0.1 that was free a moment ago.
+---@return integer
+function M.free_port()
+    local held = assert(socket.bind("127.0.0.1", 0))
+    local _, port = held:getsockname()
+    held:close()
+    return tonumber(port)
+end
+
 --- Whether a connection is refused: nothing listens there.
 function M.is_refused(host, port)
     local s, message = open_socket(host, port, 5)

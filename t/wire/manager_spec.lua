@@ -5,57 +5,38 @@ local server = require "t.support.server"
 local socket = require "socket"
 local wire = require "t.support.wire"
 
-local running
-after_each(function()
-    if running then server.run { "stop", "--name", running } end
-    running = nil
-    server.sweep()
-end)
+after_each(server.sweep)
 
 local APP = 'local app = require "moongate".app()\napp:get("/", function() return "hello" end)\n'
-
-local function compile(name, folder)
-    local program = folder .. "/" .. name
-    local code, out, err = process.run({ "cc", "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-o", program,
-        "t/support/" .. name .. ".c" }, 60)
-    assert.equal(0, code, out .. err)
-    return program
-end
-
-local function free_port()
-    local s = assert(socket.bind("127.0.0.1", 0))
-    local _, port = s:getsockname()
-    s:close()
-    return port
-end
 
 describe("sockets that a service manager holds", function()
     --- Serves with these listening; returns the child, its port and its log.
     local function activated(listen, more)
         local folder = server.folder()
-        local port = free_port()
+        local port = wire.free_port()
         local path = folder .. "/held.sock"
         local file = process.write_file(folder .. "/app.lua", APP .. ("return { app = app, listen = %s }"):format(listen:format(port, path)))
-        running = "held-" .. port
-        local words = { compile("activate", folder), tostring(port), path }
+        local name = "held-" .. port
+        server.expect_successor(name)
+        local words = { process.compile("activate", folder), tostring(port), path }
         for _, word in ipairs(more or {}) do words[#words + 1] = word end
-        for _, word in ipairs { "--", server.binary, "run", file, "--name", running, "--workers", "3" } do words[#words + 1] = word end
+        for _, word in ipairs { "--", server.binary, "run", file, "--name", name, "--workers", "3" } do words[#words + 1] = word end
         words.stderr, words.stdout = folder .. "/log", folder .. "/out"
         words.env = { MOONGATE_RUNTIME_DIR = os.getenv("MOONGATE_RUNTIME_DIR") }
         local child = process.spawn(words)
         local limit = process.now() + 10
         repeat child:wait(0.01) until process.read_file(folder .. "/log"):find("serves", 1, true) or not child:is_running() or process.now() > limit
-        return child, port, path, process.read_file(folder .. "/log")
+        return child, port, path, process.read_file(folder .. "/log"), name
     end
 
     it("are listened on instead of ours, by all workers; what waited there is served", function()
-        local child, port, path, log = activated("{ '127.0.0.1:%d', 'unix:%s' }")
+        local child, port, path, log, name = activated("{ '127.0.0.1:%d', 'unix:%s' }")
         assert.matches("serves http://127%.0%.0%.1:" .. port .. " unix:" .. path:gsub("%p", "%%%0"), log)
         for _ = 1, 20 do
             assert.equal("hello", wire.connect("127.0.0.1", port):get("/").body)
             assert.equal("hello", wire.connect("unix:" .. path):get("/").body)
         end
-        assert.equal(0, (server.run { "stop", "--name", running }))
+        assert.equal(0, (server.run { "stop", "--name", name }))
         child:wait(5)
         assert.truthy(lfs.attributes(path), "the socket's path is the manager's to remove")
     end)
@@ -82,7 +63,7 @@ describe("the service manager", function()
             end
         end
         local s = server.start { script = APP .. "return app", env = { NOTIFY_SOCKET = folder .. "/notify", WATCHDOG_USEC = "100000" } }
-        running = s.name
+        server.expect_successor(s.name)
         assert.matches("STATUS=serving, 1 worker", hear("^READY=1\n"))
         hear("^WATCHDOG=1$")
         hear("^WATCHDOG=1$")

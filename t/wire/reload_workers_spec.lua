@@ -3,7 +3,6 @@ local instance = require "t.support.instance"
 local process = require "t.support.process"
 local server = require "t.support.server"
 local wire = require "t.support.wire"
-local socket = require "socket"
 
 describe("a reload that changes the processes", function()
     local file, s
@@ -30,13 +29,6 @@ return { listen = { %s }, workers = %d, %s app = app }
         return out
     end
 
-    local function free_port()
-        local held = assert(socket.bind("127.0.0.1", 0))
-        local _, port = held:getsockname()
-        held:close()
-        return tonumber(port)
-    end
-
     local function get(port, path) return wire.connect("127.0.0.1", port):get(path or "/").body end
 
     before_each(function()
@@ -46,7 +38,7 @@ return { listen = { %s }, workers = %d, %s app = app }
     after_each(instance.sweep)
 
     it("serves new addresses in every worker, and lets go of old ones without breaking what is open", function()
-        local a, b = free_port(), free_port()
+        local a, b = wire.free_port(), wire.free_port()
         start { text = "one", workers = 2, listen = ('"127.0.0.1:%d"'):format(a) }
         local kept, slow = wire.connect("127.0.0.1", a), wire.connect("127.0.0.1", a)
         assert.equal("one", kept:get("/").body)
@@ -65,7 +57,7 @@ return { listen = { %s }, workers = %d, %s app = app }
     end)
 
     it("grows and shrinks under load: nobody is refused, reset or forgotten", function()
-        local port = free_port()
+        local port = wire.free_port()
         start { text = "0", workers = 1, listen = ('"127.0.0.1:%d"'):format(port) }
         local load = process.fork({}, function()
             for _ = 1, 1200 do assert(get(port):match("^%d+$")) end
@@ -78,7 +70,7 @@ return { listen = { %s }, workers = %d, %s app = app }
     end)
 
     it("moves the logs, and back", function()
-        local port, folder = free_port(), server.folder()
+        local port, folder = wire.free_port(), server.folder()
         local listen = ('"127.0.0.1:%d"'):format(port)
         start { text = "one", listen = listen }
         reload { text = "two", listen = listen, more = ('log = { access = "%s/access", errors = "%s/errors" },'):format(folder, folder) }

@@ -6,14 +6,7 @@ local signal = require "posix.signal"
 local steady = require "t.support.steady"
 local json = require "cjson"
 
-local running
-
---- The master may be another process by now: it is asked to end by its name.
-after_each(function()
-    if running then server.run { "stop", "--name", running } end
-    running = nil
-    server.sweep()
-end)
+after_each(server.sweep)
 
 local SITE = [[
 local mg = require "moongate"
@@ -29,7 +22,7 @@ local function start(text, options)
     local all = { script = SITE .. (text or "return app"), workers = 2 }
     for key, value in pairs(options or {}) do all[key] = value end
     local s = server.start(all)
-    running = s.name
+    server.expect_successor(s.name)
     return s
 end
 
