@@ -4,6 +4,7 @@ local caller = require "moongate.caller"
 local file_options = require "moongate.file_options"
 local paths = require "moongate.paths"
 local pattern = require "moongate.pattern"
+local proxy_options = require "moongate.proxy_options"
 local schema = require "moongate.schema"
 local upstream = require "moongate.upstream"
 
@@ -12,7 +13,7 @@ local M = {}
 ---@class moongate.Descriptor
 ---@field kind "files"|"proxy"|"redirect"
 ---@field dir? string files: the folder
----@field lines? string files: the options as C reads them
+---@field lines? string files, proxy: the options as C reads them
 ---@field upstream? moongate.Upstream proxy
 ---@field to? string redirect: where to, with the route's captures
 ---@field status? integer redirect
@@ -31,9 +32,7 @@ end)
 --- Options by kind, as rows of a schema, so that an app's methods can take them together with a route's.
 M.FIELDS = {
     files = file_options.FIELDS,
-    proxy = {
-        { name = "path", type = path_pattern },
-    },
+    proxy = proxy_options.fields({ { name = "path", type = path_pattern } }),
     redirect = {
         { name = "keep_query", type = schema.boolean, default = true },
     },
@@ -64,10 +63,11 @@ end
 
 --- Requests forwarded to an upstream. `path` replaces the request's; captures of the route may stand in it.
 ---@param target moongate.Upstream|string|table
----@param options? { path?: string }
+---@param options? table `path`, and what proxy_options.lua knows
 ---@return moongate.Descriptor
 function M.proxy(target, options)
-    return new("proxy", { upstream = upstream.from(target, "app:proxy"), options = options_of("proxy", options, "app:proxy") })
+    local to, checked = upstream.from(target, "app:proxy"), options_of("proxy", options, "app:proxy")
+    return new("proxy", { upstream = to, lines = proxy_options.lines(to, checked), options = checked })
 end
 
 --- Another place. `to` is a path or a URL; captures of the route may stand in its path.

@@ -14,11 +14,12 @@ local PASSING_MAX = 32
 ---@field passing string[] folders of `mg.file`, whose names may come from requests: the oldest of those is given up
 ---@field next_passing integer
 ---@field upstreams table<string, integer>
+---@field terms table<string, integer>
 
 --- Nothing held.
 ---@return moongate.Handles
 function M.new()
-    return { folders = {}, passing = {}, next_passing = 1, upstreams = {} }
+    return { folders = {}, passing = {}, next_passing = 1, upstreams = {}, terms = {} }
 end
 
 --- Folders of all generations, by where they are and what was said of them, with the number of generations that hold them: what is cached of
@@ -112,6 +113,22 @@ function M.upstream(held, upstream)
     return handle
 end
 
+--- The handle of the terms that a descriptor's lines say; or nil and a message.
+---@param held moongate.Handles
+---@param descriptor moongate.Descriptor
+function M.terms(held, descriptor)
+    if descriptor.terms_held == held then return descriptor.terms end
+    local lines = descriptor.lines
+    local handle = held.terms[lines]
+    if not handle then
+        handle = C.mg_terms_open(abi.worker, lines, #lines)
+        if handle < 0 then return nil, ("%s: no more ways of forwarding can be kept (%d)"):format(descriptor.upstream.name, handle) end
+        held.terms[lines] = handle
+    end
+    descriptor.terms, descriptor.terms_held = handle, held
+    return handle
+end
+
 --- Lets go of all. Upstreams that no other generation names are closed.
 ---@param held moongate.Handles
 function M.close(held)
@@ -124,7 +141,8 @@ function M.close(held)
             C.mg_upstream_close(abi.worker, handle)
         end
     end
-    held.passing, held.next_passing, held.upstreams = {}, 1, {}
+    for _, handle in pairs(held.terms) do C.mg_terms_close(abi.worker, handle) end
+    held.passing, held.next_passing, held.upstreams, held.terms = {}, 1, {}, {}
 end
 
 return M

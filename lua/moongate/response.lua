@@ -312,10 +312,12 @@ local PROXY_ERRORS = { [-22] = 400, [-74] = 400, [-7] = 431, [-2] = 502, [-16] =
 local function send_proxy(app, req, made, keep)
     local handle, message = handles.upstream(app.held, made.upstream)
     if not handle then error(message, 0) end
+    local terms, why = handles.terms(app.held, made)
+    if not terms then error(why, 0) end
     local target = made.options.path and expand(req, made.options.path) or ""
     if target ~= "" and req.query_string ~= "" then target = target .. "?" .. req.query_string end
     local text = rawget(req, "_text") -- what a filter has read whole is forwarded all the same
-    local rc = C.mg_reply_proxy(abi.worker, req._slot, handle, target, #target, text, text and #text or 0)
+    local rc = C.mg_reply_proxy(abi.worker, req._slot, handle, terms, target, #target, text, text and #text or 0)
     if rc < 0 then M.fail(app, req, PROXY_ERRORS[rc] or 503, { message = "the request cannot be forwarded" }, keep) end
 end
 

@@ -2,6 +2,7 @@
 --- servers are opened by the worker that uses it.
 local address = require "moongate.address"
 local caller = require "moongate.caller"
+local proxy_options = require "moongate.proxy_options"
 local schema = require "moongate.schema"
 
 local M = {}
@@ -39,11 +40,14 @@ local server = {
     end,
 }
 
-local options = schema.record {
+local fields = {
     { name = "name", type = schema.string },
     { name = "servers", type = schema.list(server, 1, SERVERS_MAX), required = true },
     { name = "balance", type = schema.choice { "round-robin" }, default = "round-robin" },
 }
+for _, row in ipairs(proxy_options.SHARED) do fields[#fields + 1] = row end
+
+local options = schema.record(fields)
 
 --- Two entries of one address would be two of the same server.
 local function repeated(servers)

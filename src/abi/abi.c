@@ -316,11 +316,21 @@ EXPORT int32_t mg_upstream_server(struct mg_worker *w, int32_t upstream, uint32_
     return index;
 }
 
-EXPORT int32_t mg_reply_proxy(struct mg_worker *w, uint32_t slot, int32_t upstream, const char *target, uint32_t bytes,
+EXPORT int32_t mg_terms_open(struct mg_worker *w, const char *lines, uint32_t bytes)
+{
+    return side_terms_open(w, (struct slice){ lines, bytes });
+}
+
+EXPORT void mg_terms_close(struct mg_worker *w, int32_t terms)
+{
+    side_terms_close(w, terms);
+}
+
+EXPORT int32_t mg_reply_proxy(struct mg_worker *w, uint32_t slot, int32_t upstream, int32_t terms, const char *target, uint32_t bytes,
                               const char *content, uint32_t content_bytes)
 {
     struct request *r = unanswered(w, slot);
-    return r ? side_reply_proxy(w, r, upstream, (struct slice){ target, bytes }, (struct slice){ content, content_bytes }) : -EALREADY;
+    return r ? side_reply_proxy(w, r, upstream, terms, (struct slice){ target, bytes }, (struct slice){ content, content_bytes }) : -EALREADY;
 }
 
 /* ---- routes ---- */

@@ -99,10 +99,13 @@ void mg_upstream_close(struct mg_worker *w, int32_t upstream);
 /* The server that would be asked `at` places after the next one (0: the next), without asking: its number as they were listed with their
  * addresses, and its label in border->text; -ENOENT past the last. border->result: 1 when it stands aside after failures. */
 int32_t mg_upstream_server(struct mg_worker *w, int32_t upstream, uint32_t at);
-/* Forwards the request; `target` bytes 0: as it came. `content`: all that was read of its content, or NULL when none was. 0: taken over.
- * -EBUSY: some of it was read and is not given. A failure before the response head comes as MG_EVENT_FAIL. */
-int32_t mg_reply_proxy(struct mg_worker *w, uint32_t slot, int32_t upstream, const char *target, uint32_t bytes, const char *content,
-                       uint32_t content_bytes);
+/* How requests are forwarded, as lines (proxy/terms.h): a handle ≥ 0 or -errno. Equal lines share one. */
+int32_t mg_terms_open(struct mg_worker *w, const char *lines, uint32_t bytes);
+void mg_terms_close(struct mg_worker *w, int32_t terms);
+/* Forwards the request; `terms` 0: nothing was said; `target` bytes 0: as it came. `content`: all that was read of its content, or NULL
+ * when none was. 0: taken over. -EBUSY: some of it was read and is not given. A failure before the response head comes as MG_EVENT_FAIL. */
+int32_t mg_reply_proxy(struct mg_worker *w, uint32_t slot, int32_t upstream, int32_t terms, const char *target, uint32_t bytes,
+                       const char *content, uint32_t content_bytes);
 
 /* ---- routes ---- */
 

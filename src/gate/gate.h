@@ -220,6 +220,8 @@ int side_upstream_server(struct mg_worker *w, int upstream, uint32_t at, struct 
 int side_reply_file(struct mg_worker *w, struct request *r, int folder, struct slice path, uint16_t status, struct slice content_type);
 int side_reply_folder(struct mg_worker *w, struct request *r, int folder);
 /* `content`: what Lua has read of it, all; at NULL: nothing. */
-int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target, struct slice content);
+int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, int terms, struct slice target, struct slice content);
+int side_terms_open(struct mg_worker *w, struct slice lines);
+void side_terms_close(struct mg_worker *w, int terms);
 
 #include "gate/gate.inl.h"

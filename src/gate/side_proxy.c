@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "gate/side.h"
+#include "proxy/terms.h"
 
 /* ---- upstreams ---- */
 
@@ -31,6 +32,16 @@ int side_upstream_server(struct mg_worker *w, int upstream, uint32_t at, struct 
     *ret_label = facts.label;
     *ret_aside = facts.down_until_ms > net_now_ms(w->net);
     return index;
+}
+
+int side_terms_open(struct mg_worker *w, struct slice lines)
+{
+    return proxy_terms_open(w->side->proxy, lines);
+}
+
+void side_terms_close(struct mg_worker *w, int terms)
+{
+    proxy_terms_close(w->side->proxy, terms);
 }
 
 /* ---- proxied requests ---- */
@@ -71,7 +82,7 @@ static void send_read(struct mg_worker *w, struct request *r, struct slice conte
     proxy_send(w->side->proxy, r->exchange, content.at, content.bytes, 1); /* what goes wrong comes as an event */
 }
 
-int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struct slice target, struct slice content)
+int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, int terms, struct slice target, struct slice content)
 {
     char client[64];
     int client_bytes = request_remote(w, r, false, client, sizeof client);
@@ -91,6 +102,7 @@ int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, struc
         .path = { r->pub.path, r->pub.path_bytes },
         .client = { client, (uint32_t)client_bytes },
         .scheme = { "http", 4 },
+        .terms = terms,
         .body_kind = was_read ? BODY_LENGTH : r->body.kind,
         .length = was_read ? content.bytes : r->body.kind == BODY_LENGTH ? (uint64_t)r->pub.head.content_length : 0,
     };

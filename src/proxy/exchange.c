@@ -97,6 +97,7 @@ void exchange_put(struct proxy *proxy, struct exchange *x)
     must(!x->link && !x->partial && !x->kept.first && !x->due);
     exchange_move(x, EXCHANGE_FREE);
     upstream_drop(x->upstream);
+    terms_drop(proxy, x->terms);
     x->upstream = NULL;
     x->generation = (x->generation + 1) & ((1u << (32 - INDEX_BITS)) - 1);
     x->next = proxy->exchange_free;
@@ -283,7 +284,8 @@ void exchange_connected(struct proxy *proxy, struct exchange *x)
 int proxy_begin(struct proxy *proxy, int handle, const struct proxy_request *request, uint32_t user, uint32_t *ret_exchange)
 {
     struct upstream *upstream = upstream_of(proxy, handle);
-    if (!upstream)
+    struct terms *terms = terms_of(proxy, request->terms);
+    if (!upstream || !terms)
         return -ENOENT;
     const char *label = upstream->servers[0].address.label;
     struct slice host = { label, (uint32_t)strcspn(label, " ") };
@@ -295,6 +297,8 @@ int proxy_begin(struct proxy *proxy, int handle, const struct proxy_request *req
     struct exchange *x = exchange_get(proxy, upstream, user);
     if (!x)
         return -ENOBUFS;
+    x->terms = terms;
+    terms->users++;
     x->method = request->head->method;
     x->body_kind = request->body_kind;
     x->content_left = request->body_kind == BODY_LENGTH ? request->length : 0;

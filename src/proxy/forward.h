@@ -13,6 +13,7 @@ struct proxy_request {
     struct slice client;   /* address without port, for X-Forwarded-For; bytes 0: unknown */
     struct slice scheme;   /* "http" or "https", for X-Forwarded-Proto */
     struct slice id;       /* X-Request-Id unless the client sent one; bytes 0: none */
+    int32_t terms;         /* handle of proxy_terms_open(); 0: nothing was said */
     uint8_t body_kind;     /* BODY_NONE, BODY_LENGTH or BODY_CHUNKED */
     uint64_t length;       /* for BODY_LENGTH */
 };

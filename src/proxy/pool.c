@@ -51,6 +51,10 @@ struct proxy *proxy_new(struct net *net, const struct proxy_options *options)
         proxy_free(proxy);
         return NULL;
     }
+    if (proxy_terms_open(proxy, (struct slice){ "", 0 }) != 0) {
+        proxy_free(proxy);
+        return NULL;
+    }
     proxy->links = (struct link *)proxy->link_store.at;
     proxy->exchanges = (struct exchange *)proxy->exchange_store.at;
     proxy->link_room = proxy->options.connections;
@@ -81,6 +85,7 @@ void proxy_free(struct proxy *proxy)
     exchanges_fini(proxy);
     partials_fini(proxy);
     pool_fini(proxy);
+    terms_fini(proxy);
     reserve_fini(&proxy->exchange_store);
     reserve_fini(&proxy->link_store);
     free(proxy);
