@@ -47,7 +47,7 @@ void client_make_hungry(struct mg_worker *w, uint32_t conn)
 /* Nothing has come behind the content that was read: its memory is given back, and reading goes on if it was paused for it. */
 static void rest(struct mg_worker *w, uint32_t conn)
 {
-    kept_drop(w, &w->clients[conn]);
+    kept_drop(w, &w->clients[conn].kept);
     if (conn_is_paused(w->net, conn))
         conn_resume(w->net, conn);
 }
@@ -121,7 +121,7 @@ void client_lost(struct mg_worker *w, uint32_t conn)
         return;
     client->open = false;
     content_forget(w, client);
-    kept_drop(w, client);
+    kept_drop(w, &client->kept);
     if (w->in.conn == conn)
         w->in.conn = NONE;
     disown_all(w, client);
@@ -134,7 +134,7 @@ static void close_gently(struct mg_worker *w, uint32_t conn)
     must(client->first == NONE);
     client->open = false;
     content_forget(w, client);
-    kept_drop(w, client);
+    kept_drop(w, &client->kept);
     if (w->in.conn == conn)
         w->in.conn = NONE;
     conn_deadline(w->net, conn, client->linger ? (uint32_t)w->settings.linger_ms + 1 : 0); /* flushing: as long as it moves */
@@ -324,7 +324,7 @@ static void arrived(struct mg_worker *w, const struct net_event *event)
         http_scan_begin(&w->scan, event->bytes, event->count);
         return;
     }
-    if (kept_append(w, client, event->bytes, event->count) < 0) {
+    if (kept_append(w, &client->kept, event->bytes, event->count) < 0) {
         worker_log(w, MG_LOG_WARN, "limits.buffers: no memory to keep a client's input; connection closed", 69);
         client_lost(w, conn);
     } else if (parse) {

@@ -204,7 +204,7 @@ static void last_with_linger(struct mg_worker *w, struct client *client)
 {
     client->phase = CLIENT_LAST;
     client->linger = true;
-    kept_drop(w, client);
+    kept_drop(w, &client->kept);
 }
 
 /* The answer is complete: content that it did not wait for is read and dropped when it is little, else the connection ends. */

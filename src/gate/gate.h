@@ -163,8 +163,9 @@ void client_answered(struct mg_worker *w, struct request *r); /* r has ended: mo
 void client_drain_all(struct mg_worker *w);
 void client_update_drain(struct mg_worker *w, uint32_t conn);
 void client_lost(struct mg_worker *w, uint32_t conn);
-int kept_append(struct mg_worker *w, struct client *client, const char *bytes, uint32_t count);
-void kept_drop(struct mg_worker *w, struct client *client);
+/* kept.c: input for later. -ENOBUFS: limits.buffers is reached. */
+int kept_append(struct mg_worker *w, struct kept **kept, const char *bytes, uint32_t count);
+void kept_drop(struct mg_worker *w, struct kept **kept);
 /* parse.c: requests out of their input */
 int32_t client_parse(struct mg_worker *w);                    /* next request of the current input: slot, or -1 */
 void client_parse_kept(struct mg_worker *w, uint32_t conn);   /* makes kept input current */

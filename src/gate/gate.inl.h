@@ -1,9 +1,14 @@
 /* Small questions that are asked for every request. Part of gate.h. */
 #pragma once
 
+static inline uint32_t kept_bytes(const struct kept *kept)
+{
+    return kept ? kept->end - kept->begin : 0;
+}
+
 static inline uint32_t kept_count(const struct client *client)
 {
-    return client->kept ? client->kept->end - client->kept->begin : 0;
+    return kept_bytes(client->kept);
 }
 
 static inline bool request_is_first(const struct mg_worker *w, const struct request *r)

@@ -23,9 +23,9 @@ static void input_finish(struct mg_worker *w)
     if (client->phase == CLIENT_LAST || (in.from_kept && in.at == in.count)) {
         if (in.at < in.count)
             client->linger = true; /* more may be on its way: closing in front of it would reset what the client has not taken yet */
-        kept_drop(w, client);
+        kept_drop(w, &client->kept);
     } else if (!in.from_kept && in.at < in.count) {
-        if (kept_append(w, client, in.bytes + in.at, in.count - in.at) < 0) {
+        if (kept_append(w, &client->kept, in.bytes + in.at, in.count - in.at) < 0) {
             worker_log(w, MG_LOG_WARN, "limits.buffers: no memory to keep a client's input; connection closed", 69);
             client_lost(w, in.conn);
             return;

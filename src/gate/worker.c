@@ -176,7 +176,7 @@ void worker_free(struct mg_worker *w)
     sink_finish(&w->errors);
     for (uint32_t i = 0; i < w->client_room && w->clients; i++)
         if (w->clients[i].kept)
-            kept_drop(w, &w->clients[i]);
+            kept_drop(w, &w->clients[i].kept);
     routes_free(w->routes);
     reserve_fini(&w->client_store);
     reserve_fini(&w->request_store);

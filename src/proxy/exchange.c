@@ -414,6 +414,13 @@ void proxy_read_resume(struct proxy *proxy, uint32_t exchange)
     exchange_deadline(proxy, x, proxy->options.between_ms);
 }
 
+void proxy_adopt(struct proxy *proxy, uint32_t exchange, uint32_t user)
+{
+    struct exchange *x = exchange_of(proxy, exchange);
+    if (x)
+        x->user = user;
+}
+
 void proxy_abort(struct proxy *proxy, uint32_t exchange)
 {
     struct exchange *x = exchange_of(proxy, exchange);

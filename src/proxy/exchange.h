@@ -50,6 +50,9 @@ int proxy_send(struct proxy *proxy, uint32_t exchange, const char *bytes, uint32
 void proxy_read_pause(struct proxy *proxy, uint32_t exchange);
 void proxy_read_resume(struct proxy *proxy, uint32_t exchange);
 
+/* Its further events are told to that user. */
+void proxy_adopt(struct proxy *proxy, uint32_t exchange, uint32_t user);
+
 /* The client has gone: the connection is dropped, no event of it follows. Does nothing to an exchange that has ended. */
 void proxy_abort(struct proxy *proxy, uint32_t exchange);
 

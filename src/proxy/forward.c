@@ -132,18 +132,19 @@ void forward_response_skip(const struct http_head *head, const char *base, struc
 }
 
 /* Fields of a request that this gateway writes itself, or answers itself. "Proxy" would become HTTP_PROXY in a CGI (CVE-2016-5385). */
-static int is_rewritten(const struct http_field_line *field, const char *base)
+static int is_rewritten(const struct http_field_line *field, const struct proxy_request *request)
 {
     switch (field->id) {
     case FIELD_HOST:
     case FIELD_CONTENT_LENGTH:
     case FIELD_EXPECT:
+        return 1;
     case FIELD_X_FORWARDED_FOR:
     case FIELD_X_FORWARDED_PROTO:
     case FIELD_X_FORWARDED_HOST:
-        return 1;
+        return !request->own;
     case FIELD_OTHER:
-        return same_name(text_of(base, field->name), "proxy", 5);
+        return same_name(text_of(request->base, field->name), "proxy", 5);
     default:
         return 0;
     }
@@ -201,7 +202,7 @@ static void put_end_to_end(struct out *out, const struct proxy_request *request)
     skip_hops(request->head, request->base, &skip);
     for (uint32_t i = 0; i < request->head->field_count; i++) {
         const struct http_field_line *field = &request->head->fields[i];
-        if (forward_set_has(&skip, i) || is_rewritten(field, request->base))
+        if (forward_set_has(&skip, i) || is_rewritten(field, request))
             continue;
         put_slice(out, text_of(request->base, field->name));
         put(out, ": ", 2);
@@ -277,7 +278,8 @@ int32_t forward_request(const struct proxy_request *request, struct slice host, 
     put_text(&out, " HTTP/1.1\r\n");
     put_field(&out, "Host", head->authority.bytes ? text_of(request->base, head->authority) : host);
     put_end_to_end(&out, request);
-    put_gateway(&out, request);
+    if (!request->own)
+        put_gateway(&out, request);
     put_framing(&out, request);
     put(&out, "\r\n", 2);
     return out.full ? -E2BIG : (int32_t)(out.at - out_bytes);

@@ -15,6 +15,7 @@ struct proxy_request {
     struct slice id;       /* X-Request-Id unless the client sent one; bytes 0: none */
     int32_t terms;         /* handle of proxy_terms_open(); 0: nothing was said */
     uint8_t body_kind;     /* BODY_NONE, BODY_LENGTH or BODY_CHUNKED */
+    uint8_t own;           /* it is the gateway's own: nothing is added for one that is passed on (Via, X-Forwarded-…) */
     uint64_t length;       /* for BODY_LENGTH */
 };
 
