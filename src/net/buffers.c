@@ -1,10 +1,11 @@
-/* Two kinds of memory. Lent buffers: the kernel fills them, they come back within the turn; the ring that the kernel sees is kept
- * short and topped up with the most recently freed, so that they stay in the cache. Blocks: output on its way, in three sizes, kept on
+/* Two kinds of memory. Lent buffers: what arrives is put there, they come back within the turn, and the most recently freed are filled
+ * first, so that they stay in the cache. Blocks: output on its way, in three sizes, kept on
  * free lists up to a point and bounded in sum. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include "base/fault.h"
 #include "base/must.h"
@@ -28,27 +29,19 @@ int lent_init(struct net *net)
     lent->each = net->options.lent_bytes ? net->options.lent_bytes : 4096;
     must((lent->entries & (lent->entries - 1)) == 0 && lent->entries <= 32768);
     lent->target = lent->entries < TARGET_LEAST ? lent->entries : TARGET_LEAST;
-    lent->ring = map(lent->entries * sizeof(struct io_uring_buf));
     lent->memory = map((size_t)lent->entries * lent->each + LENT_PADDING);
     lent->stack = calloc(lent->entries, sizeof *lent->stack);
-    if (!lent->ring || !lent->memory || !lent->stack)
+    if (!lent->memory || !lent->stack)
         return -ENOMEM;
-    struct io_uring_buf_reg reg = { .ring_addr = (uint64_t)(uintptr_t)lent->ring, .ring_entries = lent->entries, .bgid = LENT_GROUP };
-    int error = io_uring_register_buf_ring(&net->ring, &reg, 0);
-    if (error)
-        return error;
-    io_uring_buf_ring_init(lent->ring);
     for (uint32_t i = lent->entries; i-- > 0;)
         lent->stack[lent->free++] = (uint16_t)i;
     return 0;
 }
 
-/* After the ring is gone. */
+/* After the engine is closed. */
 void lent_fini(struct net *net)
 {
     struct lent *lent = &net->lent;
-    if (lent->ring)
-        munmap(lent->ring, lent->entries * sizeof(struct io_uring_buf));
     if (lent->memory)
         munmap(lent->memory, (size_t)lent->entries * lent->each + LENT_PADDING);
     free(lent->stack);
@@ -61,23 +54,28 @@ void lent_return(struct net *net, uint32_t buffer)
     lent->stack[lent->free++] = (uint16_t)buffer;
 }
 
-/* Once a turn, before the kernel is entered. */
-void lent_refill(struct net *net)
+int32_t lent_take(struct net *net)
 {
     struct lent *lent = &net->lent;
-    int added = 0;
-    if (lent->target > TARGET_LEAST && ++lent->quiet > QUIET_TURNS) { /* the rush is over */
+    return lent->free > 0 ? lent->stack[--lent->free] : -1;
+}
+
+char *lent_memory(const struct net *net, uint32_t buffer)
+{
+    return net->lent.memory + (size_t)buffer * net->lent.each;
+}
+
+/* How many buffers the engine should have at hand: once a turn, with whether somebody found none in the last one. */
+void lent_aim(struct net *net, bool found_none)
+{
+    struct lent *lent = &net->lent;
+    if (found_none && lent->target < lent->entries) {
+        lent->target *= 2;
+        lent->quiet = 0;
+    } else if (lent->target > TARGET_LEAST && ++lent->quiet > QUIET_TURNS) { /* the rush is over */
         lent->target /= 2;
         lent->quiet = 0;
     }
-    while (lent->in_ring < lent->target && lent->free > 0) {
-        uint16_t buffer = lent->stack[--lent->free];
-        io_uring_buf_ring_add(lent->ring, lent->memory + (size_t)buffer * lent->each, lent->each, buffer,
-                              io_uring_buf_ring_mask(lent->entries), added++);
-        lent->in_ring++;
-    }
-    if (added)
-        io_uring_buf_ring_advance(lent->ring, added);
 }
 
 static uint32_t block_cost(uint32_t class)
@@ -229,6 +227,14 @@ void queue_take_out(struct net *net, struct net_queue *queue, uint32_t bytes)
     must(bytes == 0);
     if (!queue->first)
         queue->last = NULL;
+}
+
+uint32_t queue_gather(const struct net_queue *queue, struct iovec *ret_pieces, uint32_t most)
+{
+    uint32_t count = 0;
+    for (const struct block *block = queue->first; block && count < most; block = block->next)
+        ret_pieces[count++] = (struct iovec){ (char *)block->from + block->begin, block->end - block->begin };
+    return count;
 }
 
 void queue_free(struct net *net, struct net_queue *queue)

@@ -7,14 +7,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/fault.h"
 #include "base/must.h"
 #include "net/direct.h"
+#include "net/engine.h"
 
-enum { GATHER_MAX = 16, LINGER_MS = 5000 };
+enum { LINGER_MS = 5000 };
 
 void conn_tell(struct net *net, struct conn *conn, enum net_event_kind kind, int32_t result)
 {
@@ -150,10 +150,8 @@ void conn_close_now(struct net *net, struct conn *conn)
     conn->deadline = 0;
     conn->wanted = false;
     receive_stop(net, conn);
-    if (conn->connecting)
-        uring_cancel(net, conn_tag(net, conn, OP_CONNECT));
-    if (conn->sending) /* wakes a send that waits for room */
-        shutdown(conn->fd, SHUT_RDWR);
+    if (conn->connecting || conn->sending)
+        net->engine->conn_stop(net, conn);
     conn_try_join(net, conn);
 }
 
@@ -277,47 +275,16 @@ void conn_notify_drained(struct net *net, uint32_t index, uint32_t mark)
     check_drained(net, &net->conns[index]);
 }
 
-static void send_one(struct net *net, struct conn *conn, uint32_t bytes_max)
-{
-    const struct block *block = conn->out.first;
-    uint32_t bytes = block->end - block->begin;
-    struct io_uring_sqe *sqe = uring_sqe(net, conn_tag(net, conn, OP_SEND), 0, NULL);
-    io_uring_prep_send(sqe, conn->fd, block->from + block->begin, bytes < bytes_max ? bytes : bytes_max, MSG_NOSIGNAL);
-}
-
-static void send_many(struct net *net, struct conn *conn)
-{
-    struct gather {
-        struct msghdr message;
-        struct iovec pieces[GATHER_MAX];
-    } *gather;
-    void *memory;
-    struct io_uring_sqe *sqe = uring_sqe(net, conn_tag(net, conn, OP_SEND), sizeof *gather, &memory);
-    gather = memory;
-    memset(&gather->message, 0, sizeof gather->message);
-    size_t count = 0;
-    for (struct block *block = conn->out.first; block && count < GATHER_MAX; block = block->next)
-        gather->pieces[count++] = (struct iovec){ (char *)block->from + block->begin, block->end - block->begin };
-    gather->message.msg_iov = gather->pieces;
-    gather->message.msg_iovlen = count;
-    io_uring_prep_sendmsg(sqe, conn->fd, &gather->message, MSG_NOSIGNAL);
-}
-
 static void send_queued(struct net *net, struct conn *conn)
 {
     if (conn->sending || conn->out.bytes == 0 || conn->connecting || conn->state >= CONN_CLOSING)
         return;
-    if (direct_is_due(net, conn)) {
+    if (direct_is_due(net, conn))
         direct_send(net, conn);
-        if (!conn->sending)
-            return;
-    } else if (fault_hit("short-send"))
-        send_one(net, conn, 1);
-    else if (conn->out.first->next)
-        send_many(net, conn);
     else
-        send_one(net, conn, UINT32_MAX);
-    conn->sending = true;
+        net->engine->send(net, conn);
+    if (!conn->sending)
+        return;
     conn->send_since = net->tick;
     if (net->options.stall_ms)
         timer_stand_by(net, conn, net->tick + net->options.stall_ms / 4 + 1);
@@ -384,7 +351,7 @@ void conn_took(struct net *net, struct conn *conn, uint32_t bytes)
 
 int conn_connect(struct net *net, const struct sockaddr *address, uint32_t address_bytes, uint32_t owner, uint32_t *ret_conn)
 {
-    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(address->sa_family, SOCK_STREAM | net->engine->socket_flags, 0);
     if (fd < 0)
         return -errno;
     if (address->sa_family != AF_UNIX) {
@@ -397,12 +364,8 @@ int conn_connect(struct net *net, const struct sockaddr *address, uint32_t addre
         return -EMFILE;
     }
     struct conn *conn = &net->conns[index];
-    conn->connecting = true;
-    void *memory;
-    struct io_uring_sqe *sqe = uring_sqe(net, conn_tag(net, conn, OP_CONNECT), address_bytes, &memory);
-    memcpy(memory, address, address_bytes);
-    io_uring_prep_connect(sqe, fd, memory, address_bytes);
     *ret_conn = index;
+    net->engine->connect(net, conn, address, address_bytes);
     return 0;
 }
 

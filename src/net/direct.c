@@ -4,13 +4,13 @@
  * goes by a thread.) What the socket does not take now is waited for by a poll, which counts as the one send of a connection. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/fault.h"
 #include "net/direct.h"
+#include "net/engine.h"
 
 enum { DIRECT_LEAST = 65536, BEFORE_MAX = 8, TURN_BYTES = 1 << 20, PIPE_BYTES = 1 << 20 };
 
@@ -100,13 +100,6 @@ static ssize_t send_piece(struct net *net, const struct conn *conn, uint32_t mos
     return sent > 0 ? sent : -1;
 }
 
-static void poll_arm(struct net *net, struct conn *conn)
-{
-    struct io_uring_sqe *sqe = uring_sqe(net, conn_tag(net, conn, OP_SEND), 0, NULL);
-    io_uring_prep_poll_add(sqe, conn->fd, POLLOUT);
-    conn->sending = conn->polling = true;
-}
-
 void direct_send(struct net *net, struct conn *conn)
 {
     uint32_t left = TURN_BYTES;
@@ -121,7 +114,7 @@ void direct_send(struct net *net, struct conn *conn)
             int error = errno;
             fcntl(conn->fd, F_SETFL, 0);
             if (error == EAGAIN)
-                poll_arm(net, conn);
+                net->engine->send_room(net, conn);
             else
                 conn_send_failed(net, conn, -error);
             return;

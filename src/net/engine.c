@@ -1,4 +1,4 @@
-/* The turn: send what is queued, sleep until something is due, record what completed. And the small stores: timers, file operations. */
+/* The turn: send what is queued, sleep until something is due, record what completed. And the store of timers. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -11,6 +11,7 @@
 
 #include "base/must.h"
 #include "net/direct.h"
+#include "net/engine.h"
 
 enum { RECORDS_FIRST = 4096, FILE_OPS_MAX = 4096, CONN_SLACK = 1024, CONN_ROOM_MAX = 1 << 21, TIMER_INDEX_BITS = 20 };
 
@@ -93,25 +94,27 @@ static int stores_init(struct net *net)
     return net->timers && net->files && net->records ? 0 : -ENOMEM;
 }
 
-struct net *net_new(const struct net_options *options, char *ret_message, uint32_t message_bytes)
+static struct net *open_with(const struct engine *engine, const struct net_options *options, char *ret_message, uint32_t message_bytes)
 {
-    struct net *net = calloc(1, sizeof *net);
+    struct net *net = calloc(1, engine->bytes);
     snprintf(ret_message, message_bytes, "%s", net ? "" : "not enough memory for the engine");
     if (!net)
         return NULL;
+    net->engine = engine;
     net->spare_fd = -1;
     net->options = *options;
     if (!net->options.timers || net->options.timers > 1u << TIMER_INDEX_BITS)
         net->options.timers = 1u << TIMER_INDEX_BITS;
-    net->ring.ring_fd = -1;
-    int error = uring_open(net, ret_message, message_bytes);
+    int error = engine->open(net, ret_message, message_bytes);
     if (!error)
         error = stores_init(net);
     if (!error)
         error = lent_init(net);
+    if (!error)
+        error = engine->start(net);
     if (error) {
         if (!*ret_message)
-            snprintf(ret_message, message_bytes, "io_uring: setting up buffers: %s", strerror(-error));
+            snprintf(ret_message, message_bytes, "%s: setting up buffers: %s", engine->name, strerror(-error));
         net_free(net);
         return NULL;
     }
@@ -121,12 +124,16 @@ struct net *net_new(const struct net_options *options, char *ret_message, uint32
     return net;
 }
 
+struct net *net_new(const struct net_options *options, char *ret_message, uint32_t message_bytes)
+{
+    return open_with(&engine_uring, options, ret_message, message_bytes);
+}
+
 void net_free(struct net *net)
 {
     if (!net)
         return;
-    if (net->ring.ring_fd >= 0)
-        io_uring_queue_exit(&net->ring); /* the kernel gives up what it holds before this returns, or soon after */
+    net->engine->close(net);
     for (uint32_t i = 0; net->conns && i < net->conn_top; i++) {
         queue_free(net, &net->conns[i].out);
         if (net->conns[i].state != CONN_FREE && net->conns[i].fd >= 0)
@@ -147,7 +154,6 @@ void net_free(struct net *net)
     blocks_free(net);
     lent_fini(net);
     free(net->records);
-    free(net->scratch);
     free(net);
 }
 
@@ -231,59 +237,6 @@ int net_event_next(struct net *net, struct net_event *ret_event)
     return 0;
 }
 
-/* ---- completions ---- */
-
-static void file_done(struct net *net, uint32_t index, uint32_t generation, int32_t result)
-{
-    struct file_op *op = &net->files[index];
-    must(op->busy && op->generation == generation);
-    struct net_event event = { .kind = NET_DONE, .user = op->user, .token = op->token, .result = result };
-    op->busy = false;
-    op->generation = (op->generation + 1) & GENERATION_MASK;
-    op->next = net->file_free;
-    net->file_free = index;
-    net_record(net, &event, 0, -1);
-}
-
-static void complete(struct net *net, const struct io_uring_cqe *cqe)
-{
-    uint32_t slot = (uint32_t)cqe->user_data;
-    uint32_t generation = (uint32_t)(cqe->user_data >> 32) & GENERATION_MASK;
-    switch ((enum op)(cqe->user_data >> 56)) {
-    case OP_RECEIVE:
-        conn_received(net, slot, generation, cqe->res, cqe->flags);
-        break;
-    case OP_SEND:
-        conn_sent(net, slot, generation, cqe->res);
-        break;
-    case OP_ACCEPT:
-        listen_accepted(net, slot, generation, cqe->res, cqe->flags);
-        break;
-    case OP_CONNECT:
-        conn_connected(net, slot, generation, cqe->res);
-        break;
-    case OP_FILE:
-        file_done(net, slot, generation, cqe->res);
-        break;
-    case OP_WATCH:
-        watch_ready(net, slot, generation, cqe->res, cqe->flags);
-        break;
-    case OP_NONE:
-        break;
-    }
-}
-
-/* What was read is given back late, see uring_enter(). */
-static void reap(struct net *net)
-{
-    struct io_uring_cq *cq = &net->ring.cq;
-    uint32_t from = *cq->khead, at = from + net->held;
-    for (; at != io_uring_smp_load_acquire(cq->ktail); at++)
-        complete(net, &cq->cqes[at & *cq->kring_mask]);
-    net->held = at - from < HELD_MAX ? at - from : HELD_MAX;
-    io_uring_cq_advance(&net->ring, at - from - net->held);
-}
-
 static void fire_timers(struct net *net)
 {
     wheel_advance(&net->wheel, net->tick);
@@ -320,16 +273,15 @@ static int64_t sleep_ms(const struct net *net)
 /* One call submits, waits for one completion and runs what is due. */
 static int enter(struct net *net, int wait)
 {
-    if (!wait || net->record_count > 0 || net->starved_first != NOBODY || net->dirty_first != NOBODY || io_uring_cq_ready(&net->ring) > net->held)
-        return uring_enter(net, 0, 0);
-    int64_t ms = sleep_ms(net);
-    return uring_enter(net, ms == 0 ? 0 : 1, ms);
+    if (!wait || net->record_count > 0 || net->starved_first != NOBODY || net->dirty_first != NOBODY)
+        return net->engine->enter(net, 0, 0);
+    return net->engine->enter(net, 1, sleep_ms(net));
 }
 
 int net_turn(struct net *net, int wait)
 {
     listen_update(net);
-    lent_refill(net);
+    net->engine->refill(net);
     conn_feed_starved(net);
     conn_flush_dirty(net);
     int error = enter(net, wait);
@@ -337,11 +289,8 @@ int net_turn(struct net *net, int wait)
         return error;
     read_clocks(net);
     uint64_t starved = net->facts.no_buffers;
-    reap(net);
-    if (net->facts.no_buffers > starved && net->lent.target < net->lent.entries) {
-        net->lent.target *= 2;
-        net->lent.quiet = 0;
-    }
+    net->engine->reap(net);
+    lent_aim(net, net->facts.no_buffers > starved);
     fire_timers(net);
     net->facts.turns++;
     return 0;
@@ -382,58 +331,6 @@ void net_timer_stop(struct net *net, int32_t handle)
     timer_free(net, index);
 }
 
-/* ---- files ---- */
-
-static int file_op(struct net *net, uint32_t user, double token, uint64_t *ret_tag)
-{
-    uint32_t index = net->file_free;
-    if (index != NOBODY)
-        net->file_free = net->files[index].next;
-    else if (net->file_top < net->file_room)
-        index = net->file_top++;
-    else
-        return -ENOBUFS;
-    struct file_op *op = &net->files[index];
-    op->user = user;
-    op->token = token;
-    op->busy = true;
-    *ret_tag = uring_tag(OP_FILE, op->generation, index);
-    return 0;
-}
-
-int net_read(struct net *net, int fd, char *buffer, uint32_t bytes, uint64_t offset, uint32_t user, double token)
-{
-    uint64_t tag;
-    int error = file_op(net, user, token, &tag);
-    if (!error)
-        io_uring_prep_read(uring_sqe(net, tag, 0, NULL), fd, buffer, bytes, offset);
-    return error;
-}
-
-int net_write(struct net *net, int fd, const char *buffer, uint32_t bytes, uint64_t offset, uint32_t user, double token)
-{
-    uint64_t tag;
-    int error = file_op(net, user, token, &tag);
-    if (!error)
-        io_uring_prep_write(uring_sqe(net, tag, 0, NULL), fd, buffer, bytes, offset);
-    return error;
-}
-
-int net_open(struct net *net, int folder, const char *path, uint64_t flags, uint64_t resolve, uint32_t user, double token)
-{
-    uint64_t tag;
-    size_t path_bytes = strlen(path) + 1;
-    int error = file_op(net, user, token, &tag);
-    if (error)
-        return error;
-    void *memory;
-    struct io_uring_sqe *sqe = uring_sqe(net, tag, (uint32_t)(sizeof(struct open_how) + path_bytes), &memory);
-    struct open_how *how = memory;
-    *how = (struct open_how){ .flags = flags, .resolve = resolve };
-    io_uring_prep_openat2(sqe, folder, memcpy(how + 1, path, path_bytes), how);
-    return 0;
-}
-
 /* ---- facts ---- */
 
 void net_facts(const struct net *net, struct net_facts *ret_facts)
@@ -442,8 +339,8 @@ void net_facts(const struct net *net, struct net_facts *ret_facts)
     ret_facts->connections = net->conn_count;
     ret_facts->timers = net->timer_count;
     ret_facts->timers_most = net->timer_room;
-    ret_facts->lent_free = net->lent.in_ring;
+    ret_facts->lent_free = net->lent.ready;
     ret_facts->out_bytes = (uint32_t)net->block_bytes;
-    ret_facts->overflows = *net->ring.cq.koverflow;
+    ret_facts->overflows = net->engine->overflows(net);
     ret_facts->paused = net->accept_paused;
 }

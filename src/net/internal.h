@@ -1,9 +1,9 @@
-/* What the files of net share: the engine's state. Nobody outside this folder includes it.
+/* What the files of net share, whichever engine runs: connections, queues, timers, events. Nobody outside this folder includes it.
  *
- * user_data of an operation: [63:56] enum op | [55:32] generation of the slot | [31:0] slot */
+ * The tag of an operation in the kernel: [63:56] enum op | [55:32] generation of the slot | [31:0] slot */
 #pragma once
-#include <liburing.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/reserve.h"
 #include "base/wheel.h"
@@ -11,7 +11,7 @@
 
 enum op { OP_NONE, OP_ACCEPT, OP_RECEIVE, OP_SEND, OP_CONNECT, OP_FILE, OP_WATCH };
 
-enum { GENERATION_MASK = 0xffffff, WATCHES_MAX = 64, NOBODY = UINT32_MAX, LENT_GROUP = 0, HELD_MAX = 128 };
+enum { GENERATION_MASK = 0xffffff, WATCHES_MAX = 64, NOBODY = UINT32_MAX };
 
 /*   FREE ──accept──▶ OPEN ──close(flush)──▶ FLUSHING ──sent──▶ CLOSING ──joined──▶ CLOSED ──told──▶ FREE
  *    └──connect──▶ CONNECTING ─▶ OPEN        └──close(linger)──▶ … ─▶ LINGERING ─▶ CLOSING            */
@@ -87,16 +87,18 @@ struct watch {
 
 enum { BLOCK_CLASSES = 4, BLOCK_LENT = 0 /* no room: it only points */ };
 
-/* The buffers that the kernel may fill: a small ring, topped up with the most recently freed of a larger pool. */
+/* The buffers that bytes arrive in. Those that the engine may fill now are `ready`, topped up with the most recently freed of a larger pool. */
 struct lent {
-    struct io_uring_buf_ring *ring;
     char *memory;
     uint16_t *stack; /* free buffers, last in first out */
-    uint32_t entries, each, free, target, in_ring, quiet;
+    uint32_t entries, each, free, target, ready, quiet;
 };
 
+struct engine;
+struct iovec;
+
 struct net {
-    struct io_uring ring;
+    const struct engine *engine;
     struct wheel wheel;
     struct net_options options;
     struct lent lent;
@@ -128,27 +130,21 @@ struct net {
     int spare_fd, pipe[2], nowhere; /* listen.c; direct.c */
     uint64_t accept_again; /* tick at which refused accepting is tried again; 0: no */
 
-    char *scratch; /* addresses and message headers of operations not submitted yet */
-    uint32_t scratch_used;
-
     uint64_t tick;
     double now_ms;
-    uint32_t held; /* completions that were read and not given back yet, the oldest in the ring: at most HELD_MAX */
-    bool features_no_iowait;
     struct net_facts facts;
 };
-
-/* uring.c */
-int uring_open(struct net *net, char *ret_message, uint32_t message_bytes);
-struct io_uring_sqe *uring_sqe(struct net *net, uint64_t tag, uint32_t scratch, void **ret_scratch);
-int uring_enter(struct net *net, unsigned wait, int64_t timeout_ms);
-void uring_cancel(struct net *net, uint64_t tag);
 
 /* buffers.c */
 int lent_init(struct net *net);
 void lent_fini(struct net *net);
 void lent_return(struct net *net, uint32_t buffer);
-void lent_refill(struct net *net);
+/* Off the stack, to be filled: its number, or -1. */
+int32_t lent_take(struct net *net);
+char *lent_memory(const struct net *net, uint32_t buffer);
+void lent_aim(struct net *net, bool found_none);
+/* The first blocks, not more than `most`: how many. */
+uint32_t queue_gather(const struct net_queue *queue, struct iovec *ret_pieces, uint32_t most);
 void queue_take_out(struct net *net, struct net_queue *queue, uint32_t bytes); /* the first `bytes` are sent */
 void blocks_free(struct net *net);
 
@@ -169,12 +165,16 @@ void conn_close_now(struct net *net, struct conn *conn);
 /* receive.c */
 void receive_stop(struct net *net, struct conn *conn);
 void receive_unstarve(struct net *net, struct conn *conn);
-void conn_received(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags);
+void conn_bytes(struct net *net, struct conn *conn, uint32_t buffer, uint32_t count);
+void receive_over(struct net *net, struct conn *conn, int32_t result);
 void conn_feed_starved(struct net *net);
 
 /* listen.c */
-void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags);
+void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32_t result, bool more);
 void listen_update(struct net *net);
-void watch_ready(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags);
+void watch_ready(struct net *net, uint32_t index, uint32_t generation, int32_t result, bool more);
+
+/* files.c */
+void file_done(struct net *net, uint32_t index, uint32_t generation, int32_t result);
 
 #include "net/internal.inl.h"

@@ -1,4 +1,4 @@
-/* Accepting, with a pause when the worker is full, and watching descriptors for reading (multishot both). */
+/* Accepting, with a pause when the worker is full, and watching descriptors for reading. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -11,17 +11,9 @@
 #include <unistd.h>
 
 #include "base/must.h"
-#include "net/internal.h"
+#include "net/engine.h"
 
 enum { ACCEPT_RETRY_MS = 100, LISTENERS_FIRST = 16, DRAIN_MAX = 65536 };
-
-static void accept_arm(struct net *net, uint32_t index)
-{
-    struct listener *listener = &net->listeners[index];
-    struct io_uring_sqe *sqe = uring_sqe(net, uring_tag(OP_ACCEPT, listener->generation, index), 0, NULL);
-    io_uring_prep_multishot_accept(sqe, listener->fd, NULL, NULL, SOCK_CLOEXEC);
-    listener->armed = true;
-}
 
 /* A free place, or NULL: out of memory. */
 static struct listener *listener_get(struct net *net)
@@ -50,7 +42,7 @@ int net_listen(struct net *net, int fd, uint32_t number)
     listener->wanted = true;
     listener->generation = (listener->generation + 1) & GENERATION_MASK;
     if (!net->accept_paused)
-        accept_arm(net, (uint32_t)(listener - net->listeners));
+        net->engine->accept(net, (uint32_t)(listener - net->listeners));
     return 0;
 }
 
@@ -58,7 +50,7 @@ static void stop(struct net *net, struct listener *listener)
 {
     listener->wanted = false;
     if (listener->armed)
-        uring_cancel(net, uring_tag(OP_ACCEPT, listener->generation, (uint32_t)(listener - net->listeners)));
+        net->engine->accept_stop(net, (uint32_t)(listener - net->listeners));
 }
 
 void net_listen_stop(struct net *net, uint32_t number)
@@ -76,7 +68,7 @@ void listen_update(struct net *net)
         net->accept_paused = true;
         for (uint32_t i = 0; i < net->listener_room; i++)
             if (net->listeners[i].armed)
-                uring_cancel(net, uring_tag(OP_ACCEPT, net->listeners[i].generation, i));
+                net->engine->accept_stop(net, i);
     } else if (net->accept_paused && net->conn_count + net->options.connections / 64 < net->options.connections) {
         net->accept_paused = false;
         retry = true;
@@ -88,7 +80,7 @@ void listen_update(struct net *net)
         return;
     for (uint32_t i = 0; i < net->listener_room; i++)
         if (net->listeners[i].wanted && !net->listeners[i].armed)
-            accept_arm(net, i);
+            net->engine->accept(net, i);
 }
 
 /* Out of descriptors, give those who come a clear end instead of silence: the spare one is given up so that accepting goes on (the kernel
@@ -129,7 +121,7 @@ static void drain(struct net *net, struct listener *listener)
     struct pollfd queue = { .fd = listener->fd, .events = POLLIN };
     setsockopt(listener->fd, SOL_SOCKET, SO_RCVTIMEO, &brief, sizeof brief);
     for (int i = 0; i < DRAIN_MAX && poll(&queue, 1, 0) > 0; i++) {
-        int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+        int fd = accept4(listener->fd, NULL, NULL, net->engine->socket_flags);
         if (fd < 0)
             break;
         accept_one(net, listener, fd);
@@ -160,7 +152,7 @@ int net_is_ending(const struct net *net)
     return 0;
 }
 
-void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags)
+void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32_t result, bool more)
 {
     struct listener *listener = &net->listeners[index];
     bool current = listener->generation == generation;
@@ -172,7 +164,7 @@ void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32
             spare_get(net);
         }
     }
-    if (flags & IORING_CQE_F_MORE || !current)
+    if (more || !current)
         return;
     listener->armed = false;
     if (listener->ending)
@@ -180,22 +172,14 @@ void listen_accepted(struct net *net, uint32_t index, uint32_t generation, int32
     if (!listener->wanted || net->accept_paused)
         return;
     if (result == -EMFILE && spare_give_up(net)) {
-        accept_arm(net, index);
+        net->engine->accept(net, index);
     } else if (result == -EMFILE || result == -ENFILE || result == -ENOBUFS || result == -ENOMEM) {
         net->accept_again = net->tick + ACCEPT_RETRY_MS;
     } else if (result == -EBADF || result == -EINVAL || result == -ENOTSOCK) {
         listener->wanted = false; /* not a listening socket (any more): asking again would spin */
     } else {
-        accept_arm(net, index);
+        net->engine->accept(net, index);
     }
-}
-
-static void watch_arm(struct net *net, uint32_t index)
-{
-    struct watch *watch = &net->watches[index];
-    struct io_uring_sqe *sqe = uring_sqe(net, uring_tag(OP_WATCH, watch->generation, index), 0, NULL);
-    io_uring_prep_poll_multishot(sqe, watch->fd, POLLIN);
-    watch->armed = true;
 }
 
 int net_watch(struct net *net, int fd, uint32_t user)
@@ -208,7 +192,7 @@ int net_watch(struct net *net, int fd, uint32_t user)
         watch->user = user;
         watch->wanted = true;
         watch->generation++;
-        watch_arm(net, i);
+        net->engine->watch(net, i);
         return 0;
     }
     return -ENOSPC;
@@ -222,11 +206,11 @@ void net_unwatch(struct net *net, uint32_t user)
             continue;
         watch->wanted = false;
         if (watch->armed)
-            uring_cancel(net, uring_tag(OP_WATCH, watch->generation, i));
+            net->engine->watch_stop(net, i);
     }
 }
 
-void watch_ready(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags)
+void watch_ready(struct net *net, uint32_t index, uint32_t generation, int32_t result, bool more)
 {
     struct watch *watch = &net->watches[index];
     if (watch->generation != generation)
@@ -235,11 +219,11 @@ void watch_ready(struct net *net, uint32_t index, uint32_t generation, int32_t r
         struct net_event event = { .kind = NET_READY, .user = watch->user, .result = result };
         net_record(net, &event, 0, -1);
     }
-    if (flags & IORING_CQE_F_MORE)
+    if (more)
         return;
     watch->armed = false;
     if (watch->wanted && result > 0)
-        watch_arm(net, index);
+        net->engine->watch(net, index);
     else
         watch->wanted = false;
 }

@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "net/internal.h"
+#include "net/uring.h"
 
 #define FEATURE_NO_IOWAIT (1U << 17) /* newer than liburing 2.3 */
 

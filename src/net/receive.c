@@ -1,9 +1,9 @@
-/* Receiving: one multishot receive per connection, stopped and started again, and those who wait for a lent buffer. */
+/* Receiving: asked for once per connection, stopped and started again, and those who wait for a lent buffer. */
 #include <errno.h>
 
 #include "base/fault.h"
 #include "base/must.h"
-#include "net/internal.h"
+#include "net/engine.h"
 
 enum { LINGER_BYTES_MAX = 1 << 20 };
 
@@ -28,19 +28,13 @@ static void receive_arm(struct net *net, struct conn *conn)
         starve(net, conn);
         return;
     }
-    struct io_uring_sqe *sqe = uring_sqe(net, conn_tag(net, conn, OP_RECEIVE), 0, NULL);
-    io_uring_prep_recv_multishot(sqe, conn->fd, NULL, 0, 0);
-    sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = LENT_GROUP;
-    conn->receive = RECEIVE_ARMED;
+    net->engine->receive(net, conn);
 }
 
 void receive_stop(struct net *net, struct conn *conn)
 {
-    if (conn->receive != RECEIVE_ARMED)
-        return;
-    uring_cancel(net, conn_tag(net, conn, OP_RECEIVE));
-    conn->receive = RECEIVE_STOPPING;
+    if (conn->receive == RECEIVE_ARMED)
+        net->engine->receive_stop(net, conn);
 }
 
 void receive_unstarve(struct net *net, struct conn *conn)
@@ -62,9 +56,9 @@ void receive_unstarve(struct net *net, struct conn *conn)
  * buffers, else thousands would ask for hundreds and find none again. */
 void conn_feed_starved(struct net *net)
 {
-    if (net->lent.in_ring < (net->lent.target + 1) / 2)
+    if (net->lent.ready < (net->lent.target + 1) / 2)
         return;
-    uint32_t buffers = net->lent.in_ring;
+    uint32_t buffers = net->lent.ready;
     while (net->starved_first != NOBODY && buffers > 0) {
         struct conn *conn = &net->conns[net->starved_first];
         receive_unstarve(net, conn);
@@ -97,12 +91,12 @@ int conn_is_paused(const struct net *net, uint32_t index)
 
 /* ---- completions ---- */
 
-static void bytes_arrived(struct net *net, struct conn *conn, uint32_t buffer, uint32_t count)
+void conn_bytes(struct net *net, struct conn *conn, uint32_t buffer, uint32_t count)
 {
     net->facts.bytes_in += count;
     if (conn->state == CONN_OPEN) {
         struct net_event event = { .kind = NET_BYTES, .role = conn->role, .conn = conn_index(net, conn), .owner = conn->owner, .count = count,
-                                   .bytes = net->lent.memory + (size_t)buffer * net->lent.each };
+                                   .bytes = lent_memory(net, buffer) };
         net_record(net, &event, conn->generation, (int32_t)buffer);
         return;
     }
@@ -114,8 +108,8 @@ static void bytes_arrived(struct net *net, struct conn *conn, uint32_t buffer, u
         conn_close_now(net, conn);
 }
 
-/* The multishot receive is over; `result` says why. */
-static void receive_over(struct net *net, struct conn *conn, int32_t result)
+/* Receiving is over; `result` says why. */
+void receive_over(struct net *net, struct conn *conn, int32_t result)
 {
     bool stopping = conn->receive == RECEIVE_STOPPING;
     conn->receive = RECEIVE_OFF;
@@ -149,21 +143,4 @@ static void receive_over(struct net *net, struct conn *conn, int32_t result)
         conn_tell(net, conn, NET_FAILED, result);
     else
         conn_close_now(net, conn);
-}
-
-void conn_received(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags)
-{
-    struct conn *conn = &net->conns[index];
-    must(conn->generation == generation);
-    if (flags & IORING_CQE_F_BUFFER) {
-        net->lent.in_ring--;
-        if (result > 0)
-            bytes_arrived(net, conn, flags >> IORING_CQE_BUFFER_SHIFT, (uint32_t)result);
-        else
-            lent_return(net, flags >> IORING_CQE_BUFFER_SHIFT);
-    }
-    if (!(flags & IORING_CQE_F_MORE))
-        receive_over(net, conn, result);
-    else if (fault_hit("receive-end")) /* as when its completion found no room */
-        uring_cancel(net, conn_tag(net, conn, OP_RECEIVE));
 }

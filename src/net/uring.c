@@ -1,13 +1,14 @@
-/* The ring itself: set up with what this kernel offers, one call per turn to enter it, and a message that helps when it is refused. */
+/* The ring itself: set up with what this kernel offers, entries for operations, one call per turn to enter it, and what completed. */
+#include "net/uring.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/utsname.h>
+#include <sys/mman.h>
 
+#include "base/fault.h"
 #include "base/must.h"
-#include "net/internal.h"
 
 /* Newer than liburing 2.3. */
 #ifndef IORING_ENTER_NO_IOWAIT
@@ -17,46 +18,7 @@
 
 enum { SQ_ENTRIES = 1024, CQ_ENTRIES = 8192, SCRATCH_BYTES = 1 << 18 };
 
-static int read_number(const char *path)
-{
-    FILE *f = fopen(path, "re");
-    int value = -1;
-    if (!f)
-        return -1;
-    if (fscanf(f, "%d", &value) != 1)
-        value = -1;
-    fclose(f);
-    return value;
-}
-
-/* The three ways in which a machine says no, each with its cure. */
-static void explain(int error, char *message, uint32_t bytes)
-{
-    int disabled = read_number("/proc/sys/kernel/io_uring_disabled");
-    struct utsname machine;
-    uname(&machine);
-    if ((error == EPERM || error == EACCES) && disabled > 0)
-        snprintf(message, bytes,
-                 "io_uring is switched off on this machine (kernel.io_uring_disabled = %d); "
-                 "switch it on with: sysctl -w kernel.io_uring_disabled=0",
-                 disabled);
-    else if (error == EPERM || error == EACCES)
-        snprintf(message, bytes,
-                 "io_uring is refused to this process, most likely by a container's seccomp profile; run the container with a "
-                 "profile that allows io_uring_setup, io_uring_enter and io_uring_register, or with: --security-opt seccomp=unconfined");
-    else if (error == ENOSYS)
-        snprintf(message, bytes,
-                 "io_uring is not there: this kernel (%s) was built without it or is older than 6.1, or a seccomp profile hides it; "
-                 "use a kernel from 6.1 on, or allow io_uring_setup, io_uring_enter and io_uring_register",
-                 machine.release);
-    else if (error == ENOMEM)
-        snprintf(message, bytes,
-                 "io_uring: not enough memory for the ring; raise the memory limit of the container, or the locked-memory limit with: ulimit -l unlimited");
-    else if (error == EINVAL)
-        snprintf(message, bytes, "io_uring of this kernel (%s) lacks what Moongate needs; use a kernel from 6.1 on", machine.release);
-    else
-        snprintf(message, bytes, "io_uring: %s", strerror(error));
-}
+/* ---- birth and death ---- */
 
 /* Flags from the best set to the least, each tried: distributions back-port, so versions say little. */
 static int try_setup(struct io_uring *ring, struct io_uring_params *params)
@@ -81,25 +43,56 @@ static int try_setup(struct io_uring *ring, struct io_uring_params *params)
 
 int uring_open(struct net *net, char *ret_message, uint32_t message_bytes)
 {
+    struct uring *uring = uring_of(net);
     struct io_uring_params params;
-    int error = try_setup(&net->ring, &params);
+    uring->ring.ring_fd = -1;
+    int error = try_setup(&uring->ring, &params);
     if (error) {
-        explain(-error, ret_message, message_bytes);
+        uring_explain(-error, ret_message, message_bytes);
         return error;
     }
-    net->features_no_iowait = params.features & FEATURE_NO_IOWAIT;
-    io_uring_register_ring_fd(&net->ring); /* only an optimisation: an error changes nothing */
+    uring->features_no_iowait = params.features & FEATURE_NO_IOWAIT;
+    io_uring_register_ring_fd(&uring->ring); /* only an optimisation: an error changes nothing */
     unsigned limit[2] = { 4, 4 }; /* threads for file work, else bounded only by the process limit */
-    io_uring_register_iowq_max_workers(&net->ring, limit);
-    for (unsigned i = 0; i < *net->ring.sq.kring_entries; i++)
-        net->ring.sq.array[i] = i;
-    net->scratch = malloc(SCRATCH_BYTES);
-    if (!net->scratch) {
+    io_uring_register_iowq_max_workers(&uring->ring, limit);
+    for (unsigned i = 0; i < *uring->ring.sq.kring_entries; i++)
+        uring->ring.sq.array[i] = i;
+    uring->scratch = malloc(SCRATCH_BYTES);
+    if (!uring->scratch) {
         snprintf(ret_message, message_bytes, "not enough memory for the engine");
         return -ENOMEM;
     }
     return 0;
 }
+
+/* The kernel sees a short ring of buffers, so that those that are used stay in the cache. */
+int uring_start(struct net *net)
+{
+    struct uring *uring = uring_of(net);
+    size_t bytes = net->lent.entries * sizeof(struct io_uring_buf);
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED)
+        return -ENOMEM;
+    uring->buffers = at;
+    struct io_uring_buf_reg reg = { .ring_addr = (uint64_t)(uintptr_t)at, .ring_entries = net->lent.entries, .bgid = LENT_GROUP };
+    int error = io_uring_register_buf_ring(&uring->ring, &reg, 0);
+    if (!error)
+        io_uring_buf_ring_init(uring->buffers);
+    return error;
+}
+
+/* The kernel gives up what it holds before this returns, or soon after. */
+void uring_close(struct net *net)
+{
+    struct uring *uring = uring_of(net);
+    if (uring->ring.ring_fd >= 0)
+        io_uring_queue_exit(&uring->ring);
+    if (uring->buffers)
+        munmap(uring->buffers, net->lent.entries * sizeof(struct io_uring_buf));
+    free(uring->scratch);
+}
+
+/* ---- entries ---- */
 
 /* Publishes the entries written so far; how many the kernel has not taken. */
 static unsigned publish(struct io_uring *ring)
@@ -116,45 +109,45 @@ static unsigned publish(struct io_uring *ring)
  * take ten calls. Waiting for more than there are would sleep until a timeout. So the last completions that were read stay in the ring, where
  * the kernel counts them among those that are here: to wait for 128 of them and one more is to sleep until that one, and to run up to 129
  * when they are due. It costs no call and no timer (t/net/burst_spec.lua). */
-int uring_enter(struct net *net, unsigned wait, int64_t timeout_ms)
+static int enter(struct uring *uring, unsigned wait, int64_t timeout_ms)
 {
-    struct io_uring *ring = &net->ring;
+    struct io_uring *ring = &uring->ring;
     struct __kernel_timespec ts = { .tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000 };
     struct io_uring_getevents_arg arg = { .ts = timeout_ms < 0 ? 0 : (uint64_t)(uintptr_t)&ts };
     unsigned flags = IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
-    if (net->features_no_iowait)
+    if (uring->features_no_iowait)
         flags |= IORING_ENTER_NO_IOWAIT;
     if (ring->enter_ring_fd != ring->ring_fd)
         flags |= IORING_ENTER_REGISTERED_RING;
     unsigned left = publish(ring);
-    int result = io_uring_enter2((unsigned)ring->enter_ring_fd, left, net->held + wait, flags, (sigset_t *)&arg, sizeof arg);
-    net->facts.enters++;
+    int result = io_uring_enter2((unsigned)ring->enter_ring_fd, left, uring->held + wait, flags, (sigset_t *)&arg, sizeof arg);
+    uring->net.facts.enters++;
     if (io_uring_sq_ready(ring) == 0) /* else entries that point there are still to be read */
-        net->scratch_used = 0;
+        uring->scratch_used = 0;
     if (result >= 0 || result == -ETIME || result == -EINTR || result == -EBUSY || result == -EAGAIN)
         return 0;
     return result;
 }
 
 /* Makes sure of a free entry and of `bytes` of scratch, by letting the kernel take what there is. */
-static void make_room(struct net *net, uint32_t bytes)
+static void make_room(struct uring *uring, uint32_t bytes)
 {
-    for (int tries = 0; io_uring_sq_space_left(&net->ring) == 0 || net->scratch_used + bytes > SCRATCH_BYTES; tries++) {
+    for (int tries = 0; io_uring_sq_space_left(&uring->ring) == 0 || uring->scratch_used + bytes > SCRATCH_BYTES; tries++) {
         must(tries < 64);
-        must(uring_enter(net, 0, 0) == 0);
+        must(enter(uring, 0, 0) == 0);
     }
 }
 
-/* An entry for one operation. `scratch` bytes of memory that live until the kernel has read the entry: *ret_scratch. */
 struct io_uring_sqe *uring_sqe(struct net *net, uint64_t tag, uint32_t scratch, void **ret_scratch)
 {
+    struct uring *uring = uring_of(net);
     scratch = (scratch + 15) & ~15u;
-    make_room(net, scratch);
+    make_room(uring, scratch);
     if (scratch) {
-        *ret_scratch = net->scratch + net->scratch_used;
-        net->scratch_used += scratch;
+        *ret_scratch = uring->scratch + uring->scratch_used;
+        uring->scratch_used += scratch;
     }
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&net->ring);
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
     must(sqe != NULL);
     sqe->user_data = tag; /* io_uring_prep_*() of liburing 2.3 and later leave it alone */
     return sqe;
@@ -162,7 +155,94 @@ struct io_uring_sqe *uring_sqe(struct net *net, uint64_t tag, uint32_t scratch, 
 
 void uring_cancel(struct net *net, uint64_t tag)
 {
-    struct io_uring_sqe *sqe = uring_sqe(net, uring_tag(OP_NONE, 0, 0), 0, NULL);
+    struct io_uring_sqe *sqe = uring_sqe(net, op_tag(OP_NONE, 0, 0), 0, NULL);
     io_uring_prep_cancel64(sqe, tag, 0);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+/* ---- the turn ---- */
+
+void uring_refill(struct net *net)
+{
+    struct lent *lent = &net->lent;
+    struct io_uring_buf_ring *buffers = uring_of(net)->buffers;
+    int added = 0;
+    while (lent->ready < lent->target && lent->free > 0) {
+        uint16_t buffer = (uint16_t)lent_take(net);
+        io_uring_buf_ring_add(buffers, lent_memory(net, buffer), lent->each, buffer, io_uring_buf_ring_mask(lent->entries), added++);
+        lent->ready++;
+    }
+    if (added)
+        io_uring_buf_ring_advance(buffers, added);
+}
+
+int uring_enter(struct net *net, int wait, int64_t timeout_ms)
+{
+    struct uring *uring = uring_of(net);
+    if (!wait || timeout_ms == 0 || io_uring_cq_ready(&uring->ring) > uring->held)
+        return enter(uring, 0, 0);
+    return enter(uring, 1, timeout_ms);
+}
+
+static void received(struct net *net, uint32_t index, uint32_t generation, int32_t result, uint32_t flags)
+{
+    struct conn *conn = &net->conns[index];
+    must(conn->generation == generation);
+    if (flags & IORING_CQE_F_BUFFER) {
+        net->lent.ready--;
+        if (result > 0)
+            conn_bytes(net, conn, flags >> IORING_CQE_BUFFER_SHIFT, (uint32_t)result);
+        else
+            lent_return(net, flags >> IORING_CQE_BUFFER_SHIFT);
+    }
+    if (!(flags & IORING_CQE_F_MORE))
+        receive_over(net, conn, result);
+    else if (fault_hit("receive-end")) /* as when its completion found no room */
+        uring_cancel(net, conn_tag(net, conn, OP_RECEIVE));
+}
+
+static void complete(struct net *net, const struct io_uring_cqe *cqe)
+{
+    bool more = cqe->flags & IORING_CQE_F_MORE;
+    uint32_t slot = (uint32_t)cqe->user_data;
+    uint32_t generation = (uint32_t)(cqe->user_data >> 32) & GENERATION_MASK;
+    switch ((enum op)(cqe->user_data >> 56)) {
+    case OP_RECEIVE:
+        received(net, slot, generation, cqe->res, cqe->flags);
+        break;
+    case OP_SEND:
+        conn_sent(net, slot, generation, cqe->res);
+        break;
+    case OP_ACCEPT:
+        listen_accepted(net, slot, generation, cqe->res, more);
+        break;
+    case OP_CONNECT:
+        conn_connected(net, slot, generation, cqe->res);
+        break;
+    case OP_FILE:
+        file_done(net, slot, generation, cqe->res);
+        break;
+    case OP_WATCH:
+        watch_ready(net, slot, generation, cqe->res, more);
+        break;
+    case OP_NONE:
+        break;
+    }
+}
+
+/* What was read is given back late, see enter(). */
+void uring_reap(struct net *net)
+{
+    struct uring *uring = uring_of(net);
+    struct io_uring_cq *cq = &uring->ring.cq;
+    uint32_t from = *cq->khead, at = from + uring->held;
+    for (; at != io_uring_smp_load_acquire(cq->ktail); at++)
+        complete(net, &cq->cqes[at & *cq->kring_mask]);
+    uring->held = at - from < HELD_MAX ? at - from : HELD_MAX;
+    io_uring_cq_advance(&uring->ring, at - from - uring->held);
+}
+
+uint64_t uring_overflows(const struct net *net)
+{
+    return *((const struct uring *)net)->ring.cq.koverflow;
 }
