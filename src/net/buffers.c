@@ -47,25 +47,6 @@ void lent_fini(struct net *net)
     free(lent->stack);
 }
 
-void lent_return(struct net *net, uint32_t buffer)
-{
-    struct lent *lent = &net->lent;
-    must(lent->free < lent->entries);
-    lent->stack[lent->free++] = (uint16_t)buffer;
-}
-
-int32_t lent_take(struct net *net)
-{
-    struct lent *lent = &net->lent;
-    return lent->free > 0 ? lent->stack[--lent->free] : -1;
-}
-
-char *lent_memory(const struct net *net, uint32_t buffer)
-{
-    return net->lent.memory + (size_t)buffer * net->lent.each;
-}
-
-/* How many buffers the engine should have at hand: once a turn, with whether somebody found none in the last one. */
 void lent_aim(struct net *net, bool found_none)
 {
     struct lent *lent = &net->lent;

@@ -138,10 +138,7 @@ struct net {
 /* buffers.c */
 int lent_init(struct net *net);
 void lent_fini(struct net *net);
-void lent_return(struct net *net, uint32_t buffer);
-/* Off the stack, to be filled: its number, or -1. */
-int32_t lent_take(struct net *net);
-char *lent_memory(const struct net *net, uint32_t buffer);
+/* Once a turn: whether somebody found none says how many the engine should have at hand. */
 void lent_aim(struct net *net, bool found_none);
 /* The first blocks, not more than `most`: how many. */
 uint32_t queue_gather(const struct net_queue *queue, struct iovec *ret_pieces, uint32_t most);
