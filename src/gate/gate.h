@@ -26,7 +26,10 @@
 enum { NONE = UINT32_MAX, REQUEST_ARENA_FIRST = 448 };
 
 /* Who asked the engine: `user` of timers, file operations and watches. */
-enum gate_user { USER_LUA, USER_CONTROL, USER_LOG_ACCESS, USER_LOG_ERROR, USER_DRAIN, USER_LINGER, USER_SAY, USER_OVERDUE, USER_STREAM = 16, USER_CACHE };
+enum gate_user {
+    USER_LUA, USER_CONTROL, USER_LOG_ACCESS, USER_LOG_ERROR, USER_DRAIN, USER_LINGER, USER_SAY, USER_OVERDUE, USER_STREAM = 16, USER_CACHE,
+    USER_PROXY = 64, /* and those behind it */
+};
 
 /*  IDLE ─bytes─▶ HEAD ─head whole─▶ IDLE or CONTENT ─end of content─▶ IDLE
  *                                      └─answered early─▶ UNREAD ─▶ IDLE        any ─▶ LAST: nothing more is read as HTTP */

@@ -14,6 +14,7 @@ static struct proxy_options proxy_options_of(const struct mg_worker *w)
         .connections = (uint32_t)w->settings.connections,
         .window_bytes = (uint32_t)w->settings.window_bytes,
         .idle_per_server = KEPT_PER_SERVER,
+        .user = USER_PROXY,
     };
 }
 
@@ -96,6 +97,8 @@ void side_net_event(struct mg_worker *w, const struct net_event *event)
         side_on_stream(w, event);
     } else if (event->kind >= NET_TIMER && event->user == USER_CACHE) {
         file_cache_on_net(w->side->cache, event);
+    } else if (event->kind == NET_TIMER && event->user == USER_PROXY) {
+        proxy_on_net(w->side->proxy, event); /* what comes of it is taken in the turn */
     } else if (event->role == ROLE_UPSTREAM && event->kind >= NET_ACCEPTED && event->kind <= NET_CLOSED) {
         proxy_on_net(w->side->proxy, event);
         while (side_step(w)) /* content is lent out of the event's buffer */

@@ -1,4 +1,4 @@
-/* Server texts to socket addresses: splitting, checking, asking the resolver, naming the result. */
+/* Server texts to socket addresses or names: splitting, checking, labelling. */
 #include "proxy/address.h"
 
 #include <arpa/inet.h>
@@ -12,10 +12,14 @@
 #include <sys/un.h>
 #include <time.h>
 
+#include "base/slice.h"
+
 _Static_assert(sizeof(struct sockaddr_storage) <= 16 * sizeof(uint64_t), "every family fits");
 
 struct parts {
-    char host[256], port[8];
+    struct slice host;
+    uint32_t port;
+    int in_brackets;
 };
 
 static int refuse(char *ret_message, uint32_t room, const char *why)
@@ -38,91 +42,129 @@ static int unix_address(const char *path, uint32_t bytes, struct proxy_address *
     memcpy(ret->storage, &at, sizeof at);
     ret->bytes = (uint32_t)sizeof at;
     snprintf(ret->label, sizeof ret->label, "unix:%s", at.sun_path);
-    return 1;
+    return ADDRESS_SOCKET;
 }
 
-static int port_is_valid(const char *text, uint32_t bytes)
+/* 0: it is not one. */
+static uint32_t port_of(struct slice text)
 {
     uint32_t port = 0;
-    if (bytes == 0 || bytes > 5)
+    if (text.bytes == 0 || text.bytes > 5)
         return 0;
-    for (uint32_t i = 0; i < bytes; i++) {
-        if (text[i] < '0' || text[i] > '9')
+    for (uint32_t i = 0; i < text.bytes; i++) {
+        if (text.at[i] < '0' || text.at[i] > '9')
             return 0;
-        port = port * 10 + (uint32_t)(text[i] - '0');
+        port = port * 10 + (uint32_t)(text.at[i] - '0');
     }
-    return port > 0 && port <= 65535;
+    return port <= 65535 ? port : 0;
 }
 
-static int host_is_plain(const char *text, uint32_t bytes)
+static int host_is_plain(struct slice host)
 {
-    for (uint32_t i = 0; i < bytes; i++)
-        if ((unsigned char)text[i] <= ' ' || strchr("[]/@\"\\\x7f", text[i]))
+    for (uint32_t i = 0; i < host.bytes; i++)
+        if ((unsigned char)host.at[i] <= ' ' || strchr("[]/@\"\\\x7f", host.at[i]))
             return 0;
-    return bytes > 0;
+    return host.bytes > 0 && host.bytes < ADDRESS_HOST_BYTES;
 }
 
 /* NULL, or what is wrong. */
-static const char *split(const char *text, uint32_t bytes, struct parts *ret)
+static const char *split(struct slice text, struct parts *ret)
 {
-    const char *colon = memrchr(text, ':', bytes);
-    if (memmem(text, bytes, "://", 3))
+    const char *colon = memrchr(text.at, ':', text.bytes);
+    if (memmem(text.at, text.bytes, "://", 3))
         return "a server is written host:port, without a scheme";
     if (!colon)
         return "expected host:port, [v6]:port or unix:/path";
-    uint32_t host_bytes = (uint32_t)(colon - text), port_bytes = bytes - host_bytes - 1;
-    const char *host = text;
-    if (host_bytes > 1 && host[0] == '[' && host[host_bytes - 1] == ']') {
-        host++;
-        host_bytes -= 2;
-    } else if (memchr(host, ':', host_bytes)) {
+    struct slice host = { text.at, (uint32_t)(colon - text.at) };
+    ret->in_brackets = host.bytes > 1 && host.at[0] == '[' && host.at[host.bytes - 1] == ']';
+    if (ret->in_brackets)
+        host = (struct slice){ host.at + 1, host.bytes - 2 };
+    else if (memchr(host.at, ':', host.bytes))
         return "an IPv6 address is written in brackets: [::1]:80";
-    }
-    if (!port_is_valid(colon + 1, port_bytes))
+    ret->port = port_of((struct slice){ colon + 1, text.bytes - host.bytes - (ret->in_brackets ? 3 : 1) });
+    if (ret->port == 0)
         return "expected a port from 1 to 65535 after the last colon";
-    if (!host_is_plain(host, host_bytes) || host_bytes >= sizeof ret->host)
+    if (!host_is_plain(host))
         return "expected host:port, [v6]:port or unix:/path";
-    memcpy(ret->host, host, host_bytes);
-    ret->host[host_bytes] = 0;
-    memcpy(ret->port, colon + 1, port_bytes);
-    ret->port[port_bytes] = 0;
+    ret->host = host;
     return NULL;
 }
 
-static void label(struct proxy_address *address, const char *text, uint32_t bytes, const char *host)
+static void fill(struct proxy_address *ret, int family, const void *raw, uint16_t port)
 {
-    char numeric[INET6_ADDRSTRLEN + 32];
-    int written = snprintf(address->label, sizeof address->label, "%.*s", bytes > 96 ? 96 : (int)bytes, text);
-    int error = getnameinfo((struct sockaddr *)address->storage, address->bytes, numeric, sizeof numeric, NULL, 0, NI_NUMERICHOST);
-    if (error == 0 && strcmp(numeric, host) != 0)
-        snprintf(address->label + written, sizeof address->label - (size_t)written, " (%s)", numeric);
+    struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+    memset(ret, 0, sizeof *ret);
+    if (family == AF_INET) {
+        memcpy(&v4.sin_addr, raw, sizeof v4.sin_addr);
+        memcpy(ret->storage, &v4, sizeof v4);
+    } else {
+        memcpy(&v6.sin6_addr, raw, sizeof v6.sin6_addr);
+        memcpy(ret->storage, &v6, sizeof v6);
+    }
+    ret->bytes = (uint32_t)(family == AF_INET ? sizeof v4 : sizeof v6);
 }
 
-int address_resolve(const char *text, uint32_t bytes, struct proxy_address *ret_addresses, uint32_t room, char *ret_message,
-                    uint32_t message_bytes)
+void address_of_name(const char *text, int family, const void *raw, uint16_t port, struct proxy_address *ret)
+{
+    char numeric[INET6_ADDRSTRLEN];
+    fill(ret, family, raw, port);
+    inet_ntop(family, raw, numeric, sizeof numeric);
+    snprintf(ret->label, sizeof ret->label, family == AF_INET ? "%.260s (%s:%u)" : "%.260s ([%s]:%u)", text, numeric, port);
+}
+
+/* 1: it is a number, in *ret. */
+static int is_literal(const struct parts *parts, const char *host, struct proxy_address *ret)
+{
+    struct in6_addr raw;
+    int family = parts->in_brackets ? AF_INET6 : AF_INET;
+    if (inet_pton(family, host, &raw) != 1)
+        return 0;
+    fill(ret, family, &raw, (uint16_t)parts->port);
+    return 1;
+}
+
+static int name_of(struct slice host, uint16_t port, struct address_name *ret)
+{
+    memcpy(ret->host, host.at, host.bytes);
+    ret->host[host.bytes] = 0;
+    ret->port = port;
+    return ADDRESS_NAME;
+}
+
+static int service_of(struct slice text, struct address_name *ret_name, char *ret_message, uint32_t room)
+{
+    const char *colon = memchr(text.at, ':', text.bytes);
+    if (colon && port_of((struct slice){ colon + 1, (uint32_t)(text.at + text.bytes - colon - 1) }) == 0)
+        return refuse(ret_message, room, "expected the name of a service, such as \"_http._tcp.example.org\"");
+    struct slice host = { text.at, colon ? (uint32_t)(colon - text.at) : text.bytes };
+    if (!host_is_plain(host))
+        return refuse(ret_message, room, "expected the name of a service, such as \"_http._tcp.example.org\"");
+    name_of(host, 0, ret_name);
+    return ADDRESS_SERVICE;
+}
+
+int address_read(const char *text, uint32_t bytes, int is_service, struct proxy_address *ret_address, struct address_name *ret_name,
+                  char *ret_message, uint32_t message_bytes)
 {
     struct parts parts;
+    if (bytes >= ADDRESS_TEXT_BYTES)
+        return refuse(ret_message, message_bytes, "it is too long");
+    if (is_service)
+        return service_of((struct slice){ text, bytes }, ret_name, ret_message, message_bytes);
     if (bytes >= 5 && memcmp(text, "unix:", 5) == 0)
-        return unix_address(text + 5, bytes - 5, ret_addresses, ret_message, message_bytes);
-    const char *wrong = split(text, bytes, &parts);
+        return unix_address(text + 5, bytes - 5, ret_address, ret_message, message_bytes);
+    const char *wrong = split((struct slice){ text, bytes }, &parts);
     if (wrong)
         return refuse(ret_message, message_bytes, wrong);
-    struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV }, *found;
-    int error = getaddrinfo(parts.host, parts.port, &hints, &found);
-    if (error) {
-        snprintf(ret_message, message_bytes, "cannot find the address of %s: %s", parts.host, gai_strerror(error));
-        return -ENOENT;
+    name_of(parts.host, (uint16_t)parts.port, ret_name);
+    if (is_literal(&parts, ret_name->host, ret_address)) {
+        snprintf(ret_address->label, sizeof ret_address->label, "%.*s", (int)bytes, text);
+        return ADDRESS_SOCKET;
     }
-    uint32_t count = 0;
-    for (struct addrinfo *at = found; at && count < room; at = at->ai_next) {
-        struct proxy_address *address = &ret_addresses[count++];
-        memset(address, 0, sizeof *address);
-        memcpy(address->storage, at->ai_addr, at->ai_addrlen);
-        address->bytes = (uint32_t)at->ai_addrlen;
-        label(address, text, bytes, parts.host);
-    }
-    freeaddrinfo(found);
-    return (int)count;
+    if (parts.in_brackets || strspn(ret_name->host, "0123456789.") == parts.host.bytes)
+        return refuse(ret_message, message_bytes, "it is neither an address nor a name");
+    return ADDRESS_NAME;
 }
 
 /* A question to the resolver. Whoever is the last to let go frees it: the one who asked, or the thread. */

@@ -64,6 +64,7 @@ static struct exchange *exchange_get(struct proxy *proxy, struct upstream *upstr
         return NULL;
     *x = (struct exchange){ .generation = x->generation, .upstream = upstream, .user = user };
     upstream_use(upstream);
+    upstream->running++;
     proxy->exchange_count++;
     return x;
 }
@@ -96,6 +97,7 @@ void exchange_put(struct proxy *proxy, struct exchange *x)
 {
     must(!x->link && !x->partial && !x->kept.first && !x->due);
     exchange_move(x, EXCHANGE_FREE);
+    x->upstream->running--;
     upstream_drop(x->upstream);
     terms_drop(proxy, x->terms);
     x->upstream = NULL;
@@ -140,6 +142,7 @@ static void detach(struct proxy *proxy, struct exchange *x)
 
 static void over(struct proxy *proxy, struct exchange *x, enum proxy_event_kind ending)
 {
+    waiting_remove(proxy, x);
     detach(proxy, x);
     partial_put(proxy, &x->partial);
     queue_free(proxy->net, &x->kept);
@@ -152,6 +155,8 @@ void exchange_fail(struct proxy *proxy, struct exchange *x, struct failure failu
 {
     failure.begun = x->state == EXCHANGE_CONTENT;
     x->failure = failure;
+    if (x->link && failure_is_of_server(&failure))
+        choice_failed(proxy, x->link);
     over(proxy, x, failure.begun ? PROXY_BROKEN : PROXY_FAILED);
 }
 
@@ -209,8 +214,8 @@ static void refused_by(struct proxy *proxy, struct exchange *x, struct failure w
 {
     detach(proxy, x);
     x->failure = why;
-    x->tried |= UINT64_C(1) << x->server;
-    balance_fail(&x->upstream->balance[x->server], net_now_ms(proxy->net));
+    x->tried |= UINT64_C(1) << x->seat;
+    choice_refused(proxy, x->upstream, x->seat);
 }
 
 static void attach(struct proxy *proxy, struct exchange *x, struct link *link)
@@ -234,19 +239,42 @@ static int attach_kept(struct proxy *proxy, struct exchange *x, struct link *lin
     return error;
 }
 
+/* A kept connection, for one that waited for it: what it has to send stands in `kept`. */
+static void attach_waited(struct proxy *proxy, struct exchange *x, struct link *link)
+{
+    attach(proxy, x, link);
+    exchange_move(x, EXCHANGE_WAITING);
+    exchange_deadline(proxy, x, proxy->options.head_ms);
+    conn_take(proxy->net, link->conn, &x->kept);
+    if (x->full)
+        conn_notify_drained(proxy->net, link->conn, proxy->options.window_bytes / 2);
+}
+
+static int wait_for_link(struct proxy *proxy, struct exchange *x)
+{
+    if (waiting_add(proxy, x) == 0) {
+        exchange_move(x, EXCHANGE_CONNECTING);
+        return 0;
+    }
+    exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_WAIT_FULL });
+    return -EBUSY;
+}
+
 /* Gives the exchange a connection: a kept one only as its first, then `head` is what to send on it. Otherwise it ends as FAILED. */
 static int dispatch(struct proxy *proxy, struct exchange *x, const char *head, uint32_t bytes)
 {
     struct upstream *upstream = x->upstream;
     while (__builtin_popcountll(x->tried) < CONNECTS_MAX) {
-        int server = balance_pick(upstream->balance, upstream->server_count, x->tried, net_now_ms(proxy->net));
-        if (server < 0)
+        int seat = choice_pick(proxy, upstream, x->tried, x->key, x->wanted);
+        if (seat == -EAGAIN)
+            return wait_for_link(proxy, x);
+        if (seat < 0)
             break;
-        x->server = (uint32_t)server;
-        struct link *link = x->moves == 0 && head ? link_take(proxy, upstream, x->server) : NULL;
+        x->seat = (uint32_t)seat;
+        struct link *link = x->moves == 0 && head ? link_take(proxy, upstream, x->seat) : NULL;
         if (link)
             return attach_kept(proxy, x, link, head, bytes);
-        int error = link_connect(proxy, upstream, x->server, &link);
+        int error = link_connect(proxy, upstream, x->seat, &link);
         if (!error) {
             attach(proxy, x, link);
             exchange_move(x, EXCHANGE_CONNECTING);
@@ -259,8 +287,22 @@ static int dispatch(struct proxy *proxy, struct exchange *x, const char *head, u
         }
         refused_by(proxy, x, (struct failure){ .cause = CAUSE_CONNECT, .error = -error });
     }
+    if (!x->tried)
+        x->failure = (struct failure){ .cause = CAUSE_SERVERS };
     over(proxy, x, PROXY_FAILED);
     return -ECONNREFUSED;
+}
+
+void exchange_go(struct proxy *proxy, struct exchange *x)
+{
+    int seat = choice_pick(proxy, x->upstream, x->tried, x->key, x->wanted);
+    struct link *link = seat >= 0 ? link_take(proxy, x->upstream, (uint32_t)seat) : NULL;
+    if (!link) {
+        dispatch(proxy, x, NULL, 0);
+        return;
+    }
+    x->seat = (uint32_t)seat;
+    attach_waited(proxy, x, link);
 }
 
 void exchange_refused(struct proxy *proxy, struct exchange *x, struct failure why)
@@ -271,7 +313,7 @@ void exchange_refused(struct proxy *proxy, struct exchange *x, struct failure wh
 
 void exchange_connected(struct proxy *proxy, struct exchange *x)
 {
-    link_connected(x->link);
+    link_connected(proxy, x->link);
     exchange_move(x, EXCHANGE_WAITING);
     conn_take(proxy->net, x->link->conn, &x->kept);
     exchange_deadline(proxy, x, proxy->options.head_ms);
@@ -287,16 +329,14 @@ int proxy_begin(struct proxy *proxy, int handle, const struct proxy_request *req
     struct terms *terms = terms_of(proxy, request->terms);
     if (!upstream || !terms)
         return -ENOENT;
-    const char *label = upstream->servers[0].address.label;
-    struct slice host = { label, (uint32_t)strcspn(label, " ") };
-    if (strncmp(label, "unix:", 5) == 0)
-        host = (struct slice){ "localhost", 9 };
-    int32_t bytes = forward_request(request, host, proxy->render, sizeof proxy->render);
+    int32_t bytes = forward_request(request, upstream_host(upstream), proxy->render, sizeof proxy->render);
     if (bytes < 0)
         return bytes;
     struct exchange *x = exchange_get(proxy, upstream, user);
     if (!x)
         return -ENOBUFS;
+    x->key = upstream_key(upstream, request);
+    x->wanted = upstream_seat(upstream, request->server);
     x->terms = terms;
     terms->users++;
     x->method = request->head->method;
@@ -304,7 +344,9 @@ int proxy_begin(struct proxy *proxy, int handle, const struct proxy_request *req
     x->content_left = request->body_kind == BODY_LENGTH ? request->length : 0;
     x->sent_all = request->body_kind == BODY_NONE || (request->body_kind == BODY_LENGTH && request->length == 0);
     *ret_exchange = exchange_number(proxy, x);
-    if (queue_write(proxy->net, &x->kept, proxy->render, (uint32_t)bytes))
+    if (upstream->spec.options.requests_max && upstream->running > upstream->spec.options.requests_max)
+        exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_REQUESTS });
+    else if (queue_write(proxy->net, &x->kept, proxy->render, (uint32_t)bytes))
         exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_MEMORY });
     else
         dispatch(proxy, x, proxy->render, (uint32_t)bytes);

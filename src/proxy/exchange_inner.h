@@ -31,6 +31,7 @@ enum exchange_state { EXCHANGE_FREE, EXCHANGE_CONNECTING, EXCHANGE_WAITING, EXCH
 
 struct exchange {
     struct exchange *next, *prev; /* among the due ones; next: among the free */
+    struct exchange *wait_next, *wait_prev; /* among those that wait for a connection */
     struct upstream *upstream;
     struct terms *terms;
     struct link *link;
@@ -38,12 +39,15 @@ struct exchange {
     struct net_queue kept;
     struct http_body body;
     struct failure failure;
-    uint64_t tried;        /* servers that refused, by index */
+    uint64_t tried;        /* seats whose servers refused, by number */
+    uint64_t key;          /* for an upstream that goes by one; 0: none */
     uint64_t sent_before;  /* bytes the kernel had taken on this connection before the exchange */
     uint64_t content_left; /* of the announced length */
     double due_ms;         /* of the connection's deadline; 0: none */
+    double wait_until_ms;  /* while it waits for a connection */
     uint32_t user, generation;
-    uint32_t server;       /* the one in use, or the last that was */
+    uint32_t seat;         /* of the server in use, or of the last that was */
+    int32_t wanted;        /* the seat that was asked for; -1: any */
     uint8_t state;         /* enum exchange_state */
     uint8_t ending;        /* the proxy_event_kind that ends it; 0: not over */
     uint8_t method, body_kind;
@@ -53,6 +57,7 @@ struct exchange {
     bool persistent : 1;   /* the response lets the connection be used again */
     bool full : 1;         /* PROXY_WRITABLE is owed */
     bool due : 1;
+    bool waits : 1;        /* CONNECTING, without a link: all connections are in use */
 };
 
 struct exchange_list {
@@ -71,6 +76,7 @@ void exchange_deadline(struct proxy *proxy, struct exchange *x, uint32_t ms);
 void exchange_connected(struct proxy *proxy, struct exchange *x);
 void exchange_refused(struct proxy *proxy, struct exchange *x, struct failure why); /* asks the next server, or ends as FAILED */
 void exchange_lost(struct proxy *proxy, struct exchange *x, int error); /* tries again, or ends as FAILED or BROKEN */
+void exchange_go(struct proxy *proxy, struct exchange *x); /* its time of waiting is over: it gets a connection, or ends as FAILED */
 void exchange_fail(struct proxy *proxy, struct exchange *x, struct failure failure);
 void exchange_finish(struct proxy *proxy, struct exchange *x);
 void exchange_put(struct proxy *proxy, struct exchange *x);

@@ -6,11 +6,29 @@
 #include <stdio.h>
 #include <string.h>
 
+int failure_is_of_server(const struct failure *failure)
+{
+    switch ((enum failure_cause)failure->cause) {
+    case CAUSE_CLOSED:
+    case CAUSE_TIME:
+    case CAUSE_HEAD:
+    case CAUSE_CONTENT:
+    case CAUSE_INTERIM:
+        return 1;
+    default:
+        return 0; /* of connecting it is known already; the others are bounds of our own */
+    }
+}
+
 uint16_t failure_status(const struct failure *failure)
 {
     switch ((enum failure_cause)failure->cause) {
     case CAUSE_CONNECTIONS:
     case CAUSE_MEMORY:
+    case CAUSE_SERVERS:
+    case CAUSE_REQUESTS:
+    case CAUSE_WAIT_FULL:
+    case CAUSE_WAIT_TIME:
         return 503;
     case CAUSE_CONNECT_TIME:
     case CAUSE_TIME:
@@ -77,6 +95,18 @@ static void explain_cause(const struct failure *failure, const char *server, cha
         break;
     case CAUSE_INTERIM:
         snprintf(out, room, "%s: %s", server, failure->reason);
+        break;
+    case CAUSE_SERVERS:
+        snprintf(out, room, "no server can be used");
+        break;
+    case CAUSE_REQUESTS:
+        snprintf(out, room, "as many requests run as may (max_requests)");
+        break;
+    case CAUSE_WAIT_FULL:
+        snprintf(out, room, "all connections are in use (max_connections), and as many requests wait for one as may (queue)");
+        break;
+    case CAUSE_WAIT_TIME:
+        snprintf(out, room, "all connections are in use (max_connections), and none became free within %s (queue_time)", limit);
         break;
     }
 }

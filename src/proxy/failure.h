@@ -14,6 +14,10 @@ enum failure_cause {
     CAUSE_HEAD,         /* reason: what is wrong with the response head */
     CAUSE_CONTENT,      /* chunks that are none */
     CAUSE_INTERIM,      /* 101 without being asked, or too many 1xx */
+    CAUSE_SERVERS,      /* none can be used */
+    CAUSE_REQUESTS,     /* as many run as may */
+    CAUSE_WAIT_FULL,    /* all connections are in use, and as many requests wait as may */
+    CAUSE_WAIT_TIME,    /* no connection became free in time */
 };
 
 struct failure {
@@ -24,6 +28,8 @@ struct failure {
     uint8_t begun;      /* a response head had come */
 };
 
+/* Does it say something of the server's state? */
+int failure_is_of_server(const struct failure *failure);
 /* 502, 503 or 504. */
 uint16_t failure_status(const struct failure *failure);
 /* One sentence: upstream "api": connect 10.0.0.7:80: connection refused. Returns its length. */

@@ -1,50 +1,26 @@
-/* What the files of proxy share. Nobody outside this folder includes it.
- *
- * A link is one connection to a server. It outlives the exchange that made it, and its number is the `owner` of its net events.
- *
- *   FREE ─▶ CONNECTING ─▶ BUSY ⇄ IDLE
- *    ▲          └──────────┴──────┴──▶ CLOSING ─ NET_CLOSED ─▶ FREE */
+/* What the files of proxy share. Nobody outside this folder includes it. Exchanges are in exchange_inner.h, servers and upstreams in
+ * upstream.h. */
 #pragma once
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/reserve.h"
 #include "net/net.h"
-#include "proxy/address.h"
-#include "proxy/balance.h"
+#include "proxy/alarm.h"
 #include "proxy/exchange_inner.h"
 #include "proxy/pool.h"
+#include "proxy/upstream.h"
 
-enum { LINK_NONE = UINT32_MAX, RENDER_BYTES = 65536 + 4096 };
-
-enum link_state { LINK_FREE, LINK_CONNECTING, LINK_BUSY, LINK_IDLE, LINK_CLOSING };
-
-struct link {
-    struct upstream *upstream;
-    struct exchange *exchange; /* CONNECTING and BUSY */
-    uint32_t server, conn;
-    uint32_t next, prev;       /* among the idle ones of the server; next: among the free */
-    uint8_t state;             /* enum link_state */
-};
-
-struct server {
-    struct proxy_address address;
-    uint32_t idle_first, idle_count; /* the first is the last used */
-    uint32_t links;
-};
-
-struct upstream {
-    char name[PROXY_NAME_BYTES + 1];
-    uint32_t opens; /* handles given out; 0: lives on for its users alone */
-    uint32_t users; /* links and exchanges */
-    uint32_t server_count;
-    struct balance balance[PROXY_SERVERS_MAX];
-    struct server servers[PROXY_SERVERS_MAX];
-};
+enum { RENDER_BYTES = 65536 + 4096 };
 
 struct proxy {
     struct net *net;
     struct proxy_options options;
     struct upstream *upstreams[PROXY_UPSTREAMS_MAX];
+    struct upstream *waiting; /* those with exchanges that wait */
+    struct server *servers;
+    struct alarms alarms;
+    bool freed;               /* a connection has become free since waiting_turn() */
     struct terms *terms[PROXY_TERMS_MAX]; /* [0]: with nothing said */
 
     struct reserve link_store, exchange_store;
@@ -72,13 +48,4 @@ struct proxy {
 };
 
 /* pool.c */
-struct upstream *upstream_of(const struct proxy *proxy, int handle); /* NULL: no such handle */
-void upstream_use(struct upstream *upstream);
-void upstream_drop(struct upstream *upstream);
-struct link *link_take(struct proxy *proxy, struct upstream *upstream, uint32_t server); /* a kept one, now BUSY, or NULL */
-int link_connect(struct proxy *proxy, struct upstream *upstream, uint32_t server, struct link **ret_link);
-void link_connected(struct link *link);
-void link_keep(struct proxy *proxy, struct link *link); /* to the idle ones, or closed when there are enough */
-void link_close(struct proxy *proxy, struct link *link);
-void link_closed(struct proxy *proxy, struct link *link); /* NET_CLOSED has come */
-void pool_fini(struct proxy *proxy);
+uint64_t proxy_random(struct proxy *proxy);

@@ -22,6 +22,7 @@ struct proxy_options {
     uint32_t window_bytes;    /* request content waiting before the client is to be paused [65536] */
     uint32_t head_bytes;      /* longest response head [16384], at most that */
     uint32_t heads;           /* response heads that are here in part, at once [256] */
+    uint32_t user;            /* of NET_TIMER events: give those with it to proxy_on_net() */
 };
 
 /* NULL: out of memory. The engine is lent for the life of the proxy. */
@@ -31,11 +32,10 @@ void proxy_free(struct proxy *proxy);
 /* Other bounds from now on: exchanges, connections and window_bytes of the options, as far as there is memory to grow. */
 void proxy_adapt(struct proxy *proxy, const struct proxy_options *options);
 
-/* `servers` is a list of lines "ADDRESS" or "ADDRESS WEIGHT" (1 to 1000). ADDRESS: host:port, [v6]:port, unix:/path or name:port. A name
- * is resolved here, which may block, and each of its addresses is a server; at most PROXY_SERVERS_MAX in all.
- * An upstream with that name, those addresses and weights that is open already is shared, connections and all: so a reload keeps its pool.
- * Returns a handle (≥ 0), or -EINVAL, -ENOENT (a name that does not resolve), -ENOSPC, -ENOMEM with a sentence in ret_message. */
-int proxy_upstream_open(struct proxy *proxy, struct slice name, struct slice servers, char *ret_message, uint32_t message_bytes);
+/* `lines` say its servers and options (spec.h). An upstream with that name and those lines that is open already is shared; one that differs
+ * shares the servers that are the same, connections and all: so a reload keeps its pools.
+ * Returns a handle (≥ 0), or -EINVAL, -ENOSPC, -ENOMEM with a sentence in ret_message. */
+int proxy_upstream_open(struct proxy *proxy, struct slice name, struct slice lines, char *ret_message, uint32_t message_bytes);
 /* One for each open. After the last, kept connections are closed and exchanges in flight go on to their end. */
 void proxy_upstream_close(struct proxy *proxy, int upstream);
 
@@ -44,14 +44,15 @@ struct proxy_server_facts {
     uint32_t weight;
     uint32_t connections;    /* open or opening, kept ones among them */
     uint32_t idle;           /* kept */
-    uint32_t failures;       /* in a row */
+    uint32_t in_flight;      /* requests */
+    uint32_t failures;       /* to connect, in a row */
     double down_until_ms;    /* of the engine's clock */
 };
 /* 0, or -ENOENT: no such upstream, or no server with that index. */
 int proxy_server_facts(const struct proxy *proxy, int upstream, uint32_t index, struct proxy_server_facts *ret_facts);
 
 /* Index of the server that the next request would be sent to (`at` 0), or that would be tried `at` failures later; -ENOENT. */
-int proxy_server_next(const struct proxy *proxy, int upstream, uint32_t at);
+int proxy_server_next(struct proxy *proxy, int upstream, uint32_t at);
 
 struct proxy_facts {
     uint32_t exchanges, connections, idle, upstreams;

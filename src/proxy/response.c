@@ -105,6 +105,7 @@ static void interim_arrived(struct proxy *proxy, struct exchange *x, uint16_t st
 static void head_arrived(struct proxy *proxy, struct exchange *x, struct http_head *head, const char *base, struct proxy_event *ret)
 {
     queue_free(proxy->net, &x->kept);
+    choice_answered(proxy, x->link, head->status);
     proxy->partial_lent = x->partial;
     x->partial = NULL;
     exchange_move(x, EXCHANGE_CONTENT);
@@ -217,6 +218,10 @@ static void idle_spoke(struct proxy *proxy, struct link *link, uint8_t kind)
 
 void proxy_on_net(struct proxy *proxy, const struct net_event *event)
 {
+    if (event->kind == NET_TIMER) {
+        alarms_due(&proxy->alarms);
+        return;
+    }
     must(event->owner < proxy->link_top);
     must(!proxy->input_link); /* the events of the last net event were taken */
     struct link *link = &proxy->links[event->owner];
@@ -269,7 +274,7 @@ static int input_next(struct proxy *proxy, struct proxy_event *ret)
 
 static void explain(struct proxy *proxy, struct exchange *x, struct proxy_event *ret)
 {
-    const char *server = x->upstream->servers[x->server].address.label;
+    const char *server = upstream_label(x->upstream, x->seat);
     ret->status = failure_status(&x->failure);
     ret->bytes = proxy->sentence;
     ret->count = failure_explain(&x->failure, x->upstream->name, server, proxy->sentence, sizeof proxy->sentence);
@@ -295,5 +300,6 @@ static int due_next(struct proxy *proxy, struct proxy_event *ret)
 int proxy_event_next(struct proxy *proxy, struct proxy_event *ret_event)
 {
     partial_put(proxy, &proxy->partial_lent);
+    waiting_turn(proxy);
     return input_next(proxy, ret_event) || due_next(proxy, ret_event);
 }

@@ -2,12 +2,13 @@ local ffi = require "ffi"
 local c = require "t.support.c"
 c.header("proxy/address.h")
 local lib = c.lib()
+local SOCKET, NAME, SERVICE = ffi.C.ADDRESS_SOCKET, ffi.C.ADDRESS_NAME, ffi.C.ADDRESS_SERVICE
 
-local function resolve(text, room)
-    local found = ffi.new("struct proxy_address[16]")
+local function read(text, is_service)
+    local address, name = ffi.new("struct proxy_address"), ffi.new("struct address_name")
     local message = ffi.new("char[256]")
-    local count = lib.address_resolve(text, #text, found, room or 16, message, 256)
-    return count, ffi.string(message), found
+    local kind = lib.address_read(text, #text, is_service and 1 or 0, address, name, message, 256)
+    return kind, ffi.string(message), address, name
 end
 
 --- Family, and port of the internet families, out of the socket address.
@@ -20,32 +21,48 @@ describe("address", function()
     it("reads addresses and ports of both families", function()
         for text, expected in pairs { ["127.0.0.1:9000"] = { 2, 9000 }, ["[::1]:80"] = { 10, 80 }, ["0.0.0.0:1"] = { 2, 1 },
                                       ["10.0.0.7:65535"] = { 2, 65535 } } do
-            local count, _, found = resolve(text)
-            assert.equal(1, count)
-            assert.same(expected, { parts(found[0]) })
-            assert.equal(text, ffi.string(found[0].label))
+            local kind, _, address = read(text)
+            assert.equal(SOCKET, kind)
+            assert.same(expected, { parts(address) })
+            assert.equal(text, ffi.string(address.label))
         end
     end)
 
-    it("takes a name for all its addresses, and shows them in the label", function()
-        local count, _, found = resolve("localhost:8080")
-        assert.is_true(count >= 1)
-        for i = 0, count - 1 do
-            assert.equal(8080, (select(2, parts(found[i]))))
-            assert.matches("^localhost:8080 %([%d%.:]+%)$", ffi.string(found[i].label))
+    it("takes a name apart without asking for it", function()
+        local kind, _, _, name = read("no-such-host.invalid:8080")
+        assert.same({ NAME, "no-such-host.invalid", 8080 }, { kind, ffi.string(name.host), name.port })
+    end)
+
+    it("takes the name of a service with or without a port, which is not used", function()
+        for _, text in ipairs { "_http._tcp.example.org", "_http._tcp.example.org:80", "api.service.consul" } do
+            local kind, _, _, name = read(text, true)
+            assert.same({ SERVICE, (text:gsub(":80$", "")), 0 }, { kind, ffi.string(name.host), name.port })
         end
-        assert.equal(1, (resolve("localhost:8080", 1)))
+    end)
+
+    it("labels an address of a name with both", function()
+        local address = ffi.new("struct proxy_address")
+        lib.address_of_name("api:80", 2, "\10\0\0\7", 80, address)
+        assert.same({ "api:80 (10.0.0.7:80)", 2, 80 }, { ffi.string(address.label), parts(address) })
+        lib.address_of_name("api:80", 10, ("\0"):rep(15) .. "\1", 81, address)
+        assert.same({ "api:80 ([::1]:81)", 10, 81 }, { ffi.string(address.label), parts(address) })
     end)
 
     it("reads socket paths, and holds them to what the kernel takes", function()
         local longest = "/" .. ("p"):rep(106)
-        local count, _, found = resolve("unix:" .. longest)
-        assert.equal(1, count)
-        assert.equal(1, (parts(found[0])))
-        assert.equal(longest, ffi.string(ffi.cast("const char *", found[0].storage) + 2))
-        local refused, message = resolve("unix:" .. longest .. "p")
+        local kind, _, address = read("unix:" .. longest)
+        assert.equal(SOCKET, kind)
+        assert.equal(1, (parts(address)))
+        assert.equal(longest, ffi.string(ffi.cast("const char *", address.storage) + 2))
+        local refused, message = read("unix:" .. longest .. "p")
         assert.equal(-22, refused)
         assert.matches("107 bytes", message)
+    end)
+
+    it("takes a name of 255 bytes, and no longer one", function()
+        assert.equal(NAME, (read(("a"):rep(255) .. ":80")))
+        assert.equal(-22, (read(("a"):rep(256) .. ":80")))
+        assert.equal(-22, (read(("a"):rep(400) .. ":80")))
     end)
 
     for text, why in pairs {
@@ -54,29 +71,16 @@ describe("address", function()
         ["10.0.0.1:8o"] = "from 1 to 65535", ["10.0.0.1:+8"] = "from 1 to 65535", ["::1:80"] = "in brackets",
         ["[::1]"] = "in brackets", ["http://a:80"] = "without a scheme", ["a b:80"] = "expected host:port",
         ["a/b:80"] = "expected host:port", ["unix:"] = "absolute path", ["unix:relative"] = "absolute path",
+        ["10.0.0.300:80"] = "neither an address nor a name", ["[localhost]:80"] = "neither an address nor a name", ["1.2:80"] = "neither an address",
     } do
         it(("refuses %q and says how it is written"):format(text), function()
-            local count, message = resolve(text)
-            assert.equal(-22, count)
+            local kind, message = read(text)
+            assert.equal(-22, kind)
             assert.matches(why, message, 1, true)
         end)
     end
 
-    it("says which name it could not find", function()
-        local count, message = resolve("no-such-host.invalid:80")
-        assert.equal(-2, count)
-        assert.matches("cannot find the address of no-such-host.invalid", message, 1, true)
-    end)
-
-    it("is asked about in a thread, and not waited for longer than is said", function()
-        local message = ffi.new("char[256]")
-        local function known(host, wait_ms) return lib.address_is_known(host, #host, wait_ms, message, 256) end
-        assert.equal(0, known("localhost", 5000))
-        assert.equal(0, known("127.0.0.1", 5000))
-        assert.equal(-2, known("no-such-host.invalid", 5000))
-        assert.is_true(#ffi.string(message) > 0)
-        assert.equal(-110, known(("a"):rep(256), 5000))
-        local late = known("no-such-host.invalid", 0)
-        assert.is_true(late == -110 or late == -2)
+    it("refuses what is no name of a service", function()
+        for _, text in ipairs { "", "a b", "_http._tcp.example.org:http", "http://x" } do assert.equal(-22, (read(text, true))) end
     end)
 end)

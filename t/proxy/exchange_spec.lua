@@ -481,7 +481,7 @@ describe("servers", function()
         local first = origin.start(function(script) script:serve(function() return OK end) end)
         local second = origin.start(function(script) script:serve(function() return "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2" end) end)
         local d = driver.new()
-        local api = d:open("api", first.address .. " 3\n" .. second.address .. " 1\n")
+        local api = d:open("api", first.address .. " 3\n" .. second.address .. " 1\nbalance round-robin")
         local text = {}
         for i = 1, 8 do text[i] = d:run(d:begin(api, GET)).content end
         assert.equal("ok ok 2 ok ok ok 2 ok", table.concat(text, " "))

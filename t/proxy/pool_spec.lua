@@ -67,15 +67,24 @@ describe("an upstream", function()
         assert.equal(1, tonumber(d:facts().connects))
     end)
 
-    it("is another one when its name, a server or a weight is another", function()
-        local api = d:open("api", "127.0.0.1:1")
-        local handles = { [api] = true }
-        for _, other in ipairs { { "apj", "127.0.0.1:1" }, { "api", "127.0.0.1:2" }, { "api", "127.0.0.1:1 2" },
-                                 { "api", "127.0.0.1:1\n127.0.0.1:1" } } do
-            local handle = d:open(other[1], other[2])
-            assert.is_nil(handles[handle])
-            handles[handle] = true
-        end
+    it("is another one when anything of it is another, and shares the servers that are the same", function()
+        local o = origin.start(function(script) script:serve(function() return "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" end) end)
+        local api = d:open("api", o.address)
+        d:run(d:begin(api, GET))
+        local heavy = d:open("api", o.address .. " weight=2\n127.0.0.1:1 backup")
+        assert.is_true(heavy ~= api)
+        assert.same({ 1, 2 }, { d:server(heavy).idle, d:server(heavy).weight })
+        lib.proxy_upstream_close(d.proxy, api)
+        d:run(d:begin(heavy, GET))
+        assert.same({ 1, 1 }, { tonumber(d:facts().connects), d:server(heavy).idle })
+        local other = d:open("apj", o.address)
+        assert.same({ true, 0 }, { other ~= heavy, d:server(other).idle })
+    end)
+
+    it("is no other one for a server that is listed twice", function()
+        local api = d:open("api", "127.0.0.1:1\n127.0.0.1:1")
+        assert.is_truthy(d:server(api, 0))
+        assert.is_nil(d:server(api, 1))
     end)
 
     it("closes what it kept when it is closed, and lets a request in flight end", function()

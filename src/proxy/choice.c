@@ -1,0 +1,222 @@
+/* Which server an exchange is sent to, and what is learnt of it there. What depends on health, orders and time is worked out when one of
+ * them has changed, not for each request. */
+#include <errno.h>
+#include <math.h>
+
+#include "proxy/inner.h"
+
+enum { SLOW_STEPS = 20, SLOW_LEAST = 10 /* percent of the weight that a server begins with */ };
+
+void choice_changed(struct upstream *upstream)
+{
+    upstream->stale = true;
+}
+
+void choice_server_changed(struct proxy *proxy, const struct server *server)
+{
+    for (uint32_t i = 0; i < PROXY_UPSTREAMS_MAX; i++)
+        for (uint32_t at = 0; proxy->upstreams[i] && at < proxy->upstreams[i]->seat_count; at++)
+            if (proxy->upstreams[i]->seats[at].server == server)
+                choice_changed(proxy->upstreams[i]);
+}
+
+/* ---- who may be used ---- */
+
+/* Sets of seats of one kind, primary or backup. */
+struct tier {
+    uint64_t known;   /* nobody has taken them out */
+    uint64_t healthy; /* and nothing is known against them */
+    uint64_t hard;    /* they cannot be connected to */
+};
+
+static void earlier(double *due_ms, double at_ms)
+{
+    if (at_ms < *due_ms)
+        *due_ms = at_ms;
+}
+
+/* The weight in use: less than written while the server begins slowly. */
+static uint32_t weight_of(const struct upstream *upstream, const struct seat *seat, double now_ms, double *due_ms)
+{
+    const struct server *server = seat->server;
+    double slow_ms = upstream->spec.options.slow_start_ms, since = server->back_ms > seat->joined_ms ? server->back_ms : seat->joined_ms;
+    double until = server->ejection.until_ms;
+    uint32_t whole = seat->weight * BALANCE_SCALE;
+    if (until <= now_ms && until > since)
+        since = until; /* the end of its time aside */
+    if (since <= 0 || slow_ms <= 0 || now_ms - since >= slow_ms)
+        return whole;
+    double share = (now_ms - since) / slow_ms;
+    earlier(due_ms, now_ms + slow_ms / SLOW_STEPS);
+    return (uint32_t)(whole * (share * 100 < SLOW_LEAST ? SLOW_LEAST / 100.0 : share));
+}
+
+static void judge(const struct server *server, uint64_t bit, double now_ms, struct tier *tier, double *due_ms)
+{
+    if (server->order == ORDER_DOWN || server->order == ORDER_DRAIN)
+        return;
+    tier->known |= bit;
+    if (ejection_is_out(&server->ejection, now_ms)) {
+        earlier(due_ms, server->ejection.until_ms);
+        if (server->ejection.hard)
+            tier->hard |= bit;
+        return;
+    }
+    tier->healthy |= bit;
+}
+
+static int count_of(uint64_t set)
+{
+    return __builtin_popcountll(set);
+}
+
+/* The healthy ones; when those are too few to bear what comes, all that can be connected to. */
+static uint64_t usable_of(const struct tier *tier, uint32_t panic_percent)
+{
+    if (count_of(tier->healthy) * 100 >= (int)panic_percent * count_of(tier->known))
+        return tier->healthy;
+    return tier->healthy | (tier->known & ~tier->hard);
+}
+
+static void refresh(struct upstream *upstream, double now_ms)
+{
+    struct tier tiers[2] = { { 0 } };
+    struct balance *balance = &upstream->balance;
+    upstream->due_ms = INFINITY;
+    upstream->limited = upstream->stale = false;
+    for (uint32_t at = 0; at < upstream->seat_count; at++) {
+        const struct seat *seat = &upstream->seats[at];
+        if (!seat->server)
+            continue;
+        balance->seats[at].weight = weight_of(upstream, seat, now_ms, &upstream->due_ms);
+        upstream->limited |= seat->connections_max > 0;
+        judge(seat->server, UINT64_C(1) << at, now_ms, &tiers[seat->backup != 0], &upstream->due_ms);
+    }
+    uint64_t first = tiers[0].healthy ? usable_of(&tiers[0], upstream->spec.options.panic_percent) : 0;
+    uint64_t soft = (tiers[0].known & ~tiers[0].hard) | (tiers[1].known & ~tiers[1].hard);
+    balance->spare = tiers[0].known | tiers[1].known;
+    balance->healthy = tiers[0].healthy | tiers[1].healthy;
+    balance->usable = first ? first : tiers[1].healthy ? tiers[1].healthy : soft ? soft : balance->spare;
+    balance_prepare(balance);
+}
+
+static void refresh_if_due(struct upstream *upstream, double now_ms)
+{
+    if (upstream->stale || now_ms >= upstream->due_ms)
+        refresh(upstream, now_ms);
+}
+
+/* ---- picking ---- */
+
+/* Seats whose servers have as many connections in use as they may. */
+static uint64_t seats_full(const struct upstream *upstream)
+{
+    uint64_t full = 0;
+    for (uint32_t at = 0; at < upstream->seat_count; at++) {
+        const struct seat *seat = &upstream->seats[at];
+        if (seat->server && seat->connections_max && seat->server->load.in_flight >= seat->connections_max)
+            full |= UINT64_C(1) << at;
+    }
+    return full;
+}
+
+static int wanted(const struct upstream *upstream, uint64_t out, uint64_t full, int seat, double now_ms)
+{
+    uint64_t bit = UINT64_C(1) << seat;
+    const struct server *server = (uint32_t)seat < upstream->seat_count ? upstream->seats[seat].server : NULL;
+    if (!server || out & bit || server->order == ORDER_DOWN || ejection_is_out(&server->ejection, now_ms))
+        return -ENOENT;
+    return full & bit ? -EAGAIN : seat;
+}
+
+/* There are seats to go to, and all of them are full. */
+static bool is_full(const struct upstream *upstream, uint64_t out, uint64_t full)
+{
+    uint64_t left = upstream->balance.usable & ~out;
+    return full && left && !(left & ~full);
+}
+
+bool choice_must_wait(struct proxy *proxy, struct upstream *upstream, uint64_t out)
+{
+    refresh_if_due(upstream, net_now_ms(proxy->net));
+    return upstream->limited && is_full(upstream, out, seats_full(upstream));
+}
+
+int choice_pick(struct proxy *proxy, struct upstream *upstream, uint64_t out, uint64_t key, int seat)
+{
+    double now_ms = net_now_ms(proxy->net);
+    refresh_if_due(upstream, now_ms);
+    uint64_t full = upstream->limited ? seats_full(upstream) : 0;
+    int picked = seat >= 0 ? wanted(upstream, out, full, seat, now_ms) : -ENOENT;
+    if (picked == -ENOENT) {
+        if (is_full(upstream, out, full))
+            return -EAGAIN;
+        picked = balance_pick(&upstream->balance, out | full, key, now_ms);
+        if (picked < 0)
+            return full & ~out & upstream->balance.spare ? -EAGAIN : -ENOENT;
+    }
+    if (picked >= 0 && upstream->seats[picked].server->ejection.hard && ejection_try(&upstream->seats[picked].server->ejection, now_ms))
+        choice_server_changed(proxy, upstream->seats[picked].server);
+    return picked;
+}
+
+uint32_t choice_order(struct proxy *proxy, struct upstream *upstream, uint64_t key, uint32_t *ret_order)
+{
+    double now_ms = net_now_ms(proxy->net);
+    refresh_if_due(upstream, now_ms);
+    return balance_order(&upstream->balance, key, now_ms, ret_order);
+}
+
+/* ---- what is learnt ---- */
+
+void choice_connected(struct proxy *proxy, struct link *link)
+{
+    double now_ms = net_now_ms(proxy->net);
+    link->server->connects++;
+    if (ejection_connected(&link->server->ejection, now_ms)) {
+        link->server->back_ms = now_ms;
+        choice_server_changed(proxy, link->server);
+    }
+}
+
+void choice_refused(struct proxy *proxy, struct upstream *upstream, uint32_t seat)
+{
+    struct server *server = seat < upstream->seat_count ? upstream->seats[seat].server : NULL;
+    if (!server)
+        return;
+    server->refused++;
+    if (ejection_connect_failed(&server->ejection, net_now_ms(proxy->net)))
+        choice_server_changed(proxy, server);
+}
+
+/* Statuses that speak of the server's state, not of the request: not 501 and 505. */
+static bool is_failure(uint16_t status)
+{
+    return status >= 500 && status != 501 && status != 505;
+}
+
+static void answer_failed(struct proxy *proxy, struct link *link)
+{
+    struct server *server = link->server;
+    server->failures++;
+    if (link->upstream && ejection_answer_failed(&server->ejection, &link->upstream->spec.options.ejection, net_now_ms(proxy->net)))
+        choice_server_changed(proxy, server);
+}
+
+void choice_answered(struct proxy *proxy, struct link *link, uint16_t status)
+{
+    struct server *server = link->server;
+    double now_ms = net_now_ms(proxy->net);
+    server->requests++;
+    if (link->upstream)
+        balance_answered(&link->upstream->balance, &server->load, now_ms - link->since_ms, now_ms);
+    if (is_failure(status))
+        answer_failed(proxy, link);
+    else
+        ejection_answered(&server->ejection);
+}
+
+void choice_failed(struct proxy *proxy, struct link *link)
+{
+    answer_failed(proxy, link);
+}

@@ -1,0 +1,269 @@
+/* Upstreams by handle: a spec becomes seats, and seats hold servers. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/must.h"
+#include "proxy/inner.h"
+
+/* ---- lives ---- */
+
+struct upstream *upstream_of(const struct proxy *proxy, int handle)
+{
+    if (handle < 0 || handle >= PROXY_UPSTREAMS_MAX)
+        return NULL;
+    return proxy->upstreams[handle];
+}
+
+void upstream_use(struct upstream *upstream)
+{
+    upstream->users++;
+}
+
+static void upstream_free(struct upstream *upstream)
+{
+    if (!upstream)
+        return;
+    balance_fini(&upstream->balance);
+    free(upstream->lines);
+    free(upstream);
+}
+
+void upstream_drop(struct upstream *upstream)
+{
+    must(upstream->users > 0);
+    if (--upstream->users == 0 && upstream->opens == 0)
+        upstream_free(upstream);
+}
+
+void upstreams_fini(struct proxy *proxy)
+{
+    for (uint32_t i = 0; i < PROXY_UPSTREAMS_MAX; i++)
+        upstream_free(proxy->upstreams[i]);
+}
+
+const char *upstream_label(const struct upstream *upstream, uint32_t seat)
+{
+    const struct server *server = seat < upstream->seat_count ? upstream->seats[seat].server : NULL;
+    return server ? server->address.label : upstream->spec.server_count ? upstream->spec.servers[0].text : "no server";
+}
+
+struct slice upstream_host(const struct upstream *upstream)
+{
+    const char *text = upstream->spec.servers[0].text;
+    if (strncmp(text, "unix:", 5) == 0)
+        return (struct slice){ "localhost", 9 };
+    return (struct slice){ text, (uint32_t)strlen(text) };
+}
+
+static bool is(const char *text, struct slice word)
+{
+    return strlen(text) == word.bytes && memcmp(text, word.at, word.bytes) == 0;
+}
+
+int upstream_seat(const struct upstream *upstream, struct slice server)
+{
+    for (uint32_t at = 0; server.bytes && at < upstream->seat_count; at++) {
+        const struct seat *seat = &upstream->seats[at];
+        if (seat->server && (is(seat->server->address.label, server) || is(upstream->spec.servers[seat->entry].text, server)))
+            return (int)at;
+    }
+    return -1;
+}
+
+/* ---- seats ---- */
+
+static int seat_find(const struct upstream *upstream, const struct server *server)
+{
+    for (uint32_t i = 0; i < upstream->seat_count; i++)
+        if (upstream->seats[i].server == server)
+            return (int)i;
+    return -ENOENT;
+}
+
+static int seat_free(struct upstream *upstream)
+{
+    for (uint32_t i = 0; i < upstream->seat_count; i++)
+        if (!upstream->seats[i].server)
+            return (int)i;
+    return upstream->seat_count < PROXY_SERVERS_MAX ? (int)upstream->seat_count++ : -ENOSPC;
+}
+
+int seat_add(struct proxy *proxy, struct upstream *upstream, uint32_t entry, const struct proxy_address *address)
+{
+    struct server *server = server_get(proxy, upstream->name, address);
+    if (!server)
+        return -ENOMEM;
+    int at = seat_find(upstream, server);
+    if (at < 0)
+        at = seat_free(upstream);
+    if (at < 0 || upstream->seats[at].server == server) {
+        server_drop(proxy, server);
+        return at;
+    }
+    const struct spec_server *said = &upstream->spec.servers[entry];
+    upstream->seats[at] = (struct seat){ .server = server, .entry = (uint8_t)entry, .backup = said->backup, .weight = said->weight,
+                                         .connections_max = said->connections_max };
+    upstream->balance.seats[at] = (struct balance_seat){ .load = &server->load, .name = server->name };
+    server->seats++;
+    choice_changed(upstream);
+    return at;
+}
+
+void seat_remove(struct proxy *proxy, struct upstream *upstream, uint32_t at)
+{
+    struct server *server = upstream->seats[at].server;
+    upstream->seats[at] = (struct seat){ 0 };
+    upstream->balance.seats[at] = (struct balance_seat){ 0 };
+    choice_changed(upstream);
+    if (--server->seats == 0)
+        while (server->idle_first != LINK_NONE)
+            link_close(proxy, &proxy->links[server->idle_first]);
+    server_drop(proxy, server);
+}
+
+static int sit(struct proxy *proxy, struct upstream *upstream, uint32_t entry)
+{
+    char why[128];
+    struct proxy_address address;
+    struct address_name name;
+    const struct spec_server *server = &upstream->spec.servers[entry];
+    int kind = address_read(server->text, (uint32_t)strlen(server->text), server->service, &address, &name, why, sizeof why);
+    int at = kind == ADDRESS_SOCKET ? seat_add(proxy, upstream, entry, &address) : 0;
+    return at < 0 ? at : 0;
+}
+
+static int fill(struct proxy *proxy, struct upstream *upstream)
+{
+    upstream->balance.kind = upstream->spec.options.kind;
+    upstream->balance.chance = proxy_random(proxy);
+    for (uint32_t i = 0; i < upstream->spec.server_count; i++) {
+        int error = sit(proxy, upstream, i);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+static void empty(struct proxy *proxy, struct upstream *upstream)
+{
+    for (uint32_t i = 0; i < upstream->seat_count; i++)
+        if (upstream->seats[i].server)
+            seat_remove(proxy, upstream, i);
+}
+
+/* ---- opening ---- */
+
+/* The handle of an equal one, of a free place, or -ENOSPC. */
+static int find_place(const struct proxy *proxy, const char *name, struct slice lines)
+{
+    int place = -ENOSPC;
+    for (int i = 0; i < PROXY_UPSTREAMS_MAX; i++) {
+        const struct upstream *other = proxy->upstreams[i];
+        if (other && strcmp(other->name, name) == 0 && strlen(other->lines) == lines.bytes && memcmp(other->lines, lines.at, lines.bytes) == 0)
+            return i;
+        if (!other && place < 0)
+            place = i;
+    }
+    return place;
+}
+
+static int refuse(int error, const char *name, const char *why, char *ret_message, uint32_t room)
+{
+    snprintf(ret_message, room, "upstream \"%s\": %s", name, why);
+    return error;
+}
+
+static int upstream_new(struct proxy *proxy, const char *name, struct slice lines, struct upstream **ret, char *ret_message, uint32_t room)
+{
+    char why[384] = "not enough memory";
+    struct upstream *made = calloc(1, sizeof *made);
+    int error = made && (made->lines = strndup(lines.at, lines.bytes)) ? 0 : -ENOMEM;
+    if (!error)
+        error = spec_read(&made->spec, lines, why, sizeof why);
+    if (!error && made->spec.server_count == 0) {
+        snprintf(why, sizeof why, "expected at least one server");
+        error = -EINVAL;
+    }
+    if (!error) {
+        strcpy(made->name, name);
+        error = fill(proxy, made);
+    }
+    if (!error) {
+        *ret = made;
+        return 0;
+    }
+    if (made)
+        empty(proxy, made);
+    upstream_free(made);
+    return refuse(error, name, why, ret_message, room);
+}
+
+int proxy_upstream_open(struct proxy *proxy, struct slice name, struct slice lines, char *ret_message, uint32_t message_bytes)
+{
+    char text[PROXY_NAME_BYTES + 1] = "";
+    memcpy(text, name.at, name.bytes < PROXY_NAME_BYTES ? name.bytes : PROXY_NAME_BYTES);
+    int place = find_place(proxy, text, lines);
+    if (place < 0) {
+        snprintf(ret_message, message_bytes, "upstream \"%s\": there are %d upstreams already", text, PROXY_UPSTREAMS_MAX);
+        return place;
+    }
+    if (proxy->upstreams[place]) {
+        proxy->upstreams[place]->opens++;
+        return place;
+    }
+    int error = upstream_new(proxy, text, lines, &proxy->upstreams[place], ret_message, message_bytes);
+    if (error)
+        return error;
+    proxy->upstreams[place]->opens = 1;
+    proxy->facts.upstreams++;
+    return place;
+}
+
+/* Its servers stay for the links and other upstreams that have them; its exchanges go on without choosing anew. */
+void proxy_upstream_close(struct proxy *proxy, int handle)
+{
+    struct upstream *upstream = upstream_of(proxy, handle);
+    if (!upstream || upstream->opens > 1) {
+        if (upstream)
+            upstream->opens--;
+        return;
+    }
+    proxy->upstreams[handle] = NULL;
+    proxy->facts.upstreams--;
+    upstream_use(upstream); /* until its seats are empty */
+    upstream->opens = 0;
+    empty(proxy, upstream);
+    upstream_drop(upstream);
+}
+
+/* ---- facts ---- */
+
+int proxy_server_facts(const struct proxy *proxy, int handle, uint32_t index, struct proxy_server_facts *ret_facts)
+{
+    const struct upstream *upstream = upstream_of(proxy, handle);
+    if (!upstream || index >= upstream->seat_count || !upstream->seats[index].server)
+        return -ENOENT;
+    const struct server *server = upstream->seats[index].server;
+    *ret_facts = (struct proxy_server_facts){
+        .label = { server->address.label, (uint32_t)strlen(server->address.label) },
+        .weight = upstream->seats[index].weight,
+        .connections = server->links,
+        .idle = server->idle_count,
+        .in_flight = server->load.in_flight,
+        .failures = server->ejection.connects,
+        .down_until_ms = server->ejection.until_ms,
+    };
+    return 0;
+}
+
+int proxy_server_next(struct proxy *proxy, int handle, uint32_t at)
+{
+    uint32_t order[BALANCE_SEATS_MAX];
+    struct upstream *upstream = upstream_of(proxy, handle);
+    if (!upstream)
+        return -ENOENT;
+    uint32_t count = choice_order(proxy, upstream, 0, order);
+    return at < count ? (int)order[at] : -ENOENT;
+}

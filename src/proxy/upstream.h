@@ -1,0 +1,143 @@
+/* Servers, and the upstreams that put them together, as the files of proxy see them: part of inner.h.
+ *
+ * A server is kept by its whole identity (name of the upstream, text of the config, address), with its connections, counters and what
+ * is known of its health. An upstream is one generation's view of its servers: who sits on which seat, with which weight. So a reload
+ * that changes a weight or a limit builds another view of the same servers, and no connection is lost.
+ *
+ * A link is one connection to a server. It outlives the exchange that made it, and its number is the `owner` of its net events.
+ *
+ *   FREE ─▶ CONNECTING ─▶ BUSY ⇄ IDLE
+ *    ▲          └──────────┴──────┴──▶ CLOSING ─ NET_CLOSED ─▶ FREE */
+#pragma once
+#include <stdbool.h>
+
+#include "net/net.h"
+#include "proxy/alarm.h"
+#include "proxy/balance.h"
+#include "proxy/ejection.h"
+#include "proxy/pool.h"
+#include "proxy/spec.h"
+
+struct exchange;
+struct proxy_request;
+struct upstream;
+
+enum { LINK_NONE = UINT32_MAX };
+
+enum link_state { LINK_FREE, LINK_CONNECTING, LINK_BUSY, LINK_IDLE, LINK_CLOSING };
+
+struct link {
+    struct server *server;
+    struct upstream *upstream; /* that took it; NULL: nobody uses it */
+    struct exchange *exchange; /* CONNECTING and BUSY */
+    double since_ms;           /* that an exchange has it */
+    uint32_t conn;
+    uint32_t next, prev;       /* among the idle ones of the server; next: among the free */
+    uint8_t state;             /* enum link_state */
+    uint8_t seat;              /* in that upstream */
+};
+
+/* What somebody has said of a server while the gateway runs; outlives the view. */
+enum server_order { ORDER_NONE, ORDER_UP, ORDER_DOWN, ORDER_DRAIN };
+
+struct server {
+    struct server *next;       /* of all */
+    char upstream[PROXY_NAME_BYTES + 1];
+    struct proxy_address address;
+    uint64_t name;             /* hash of its identity */
+    uint32_t holders;          /* seats and links */
+    uint32_t seats;            /* of upstreams that are open; 0: nothing is kept */
+    uint32_t idle_first, idle_count; /* the first is the last used */
+    uint32_t links;
+    struct balance_load load;
+    struct ejection ejection;
+    double back_ms;            /* since when it can be used again, for a slow start; 0: from the beginning */
+    uint64_t requests, failures, connects, refused;
+    uint8_t order;             /* enum server_order */
+};
+
+struct seat {
+    struct server *server;     /* NULL: empty */
+    uint8_t entry;             /* which line of the config it comes from */
+    uint8_t backup;
+    uint16_t weight;
+    uint32_t connections_max;
+    double joined_ms;          /* of one that came later than its upstream; 0: it was there from the beginning */
+};
+
+struct waiting {
+    struct exchange *first, *last;
+    uint32_t count;
+    struct alarm alarm;        /* the first has waited for too long */
+};
+
+struct upstream {
+    struct upstream *next_waiting;
+    char name[PROXY_NAME_BYTES + 1];
+    uint32_t opens;            /* handles given out; 0: lives on for its users alone */
+    uint32_t users;            /* links and exchanges */
+    uint32_t running;          /* exchanges that are not over */
+    uint32_t seat_count;       /* seats are below this */
+    bool stale;                /* who may be used has changed */
+    bool limited;              /* some seat has a limit of connections */
+    double due_ms;             /* when who may be used changes by itself */
+    struct balance balance;
+    struct seat seats[PROXY_SERVERS_MAX];
+    struct waiting waiting;    /* exchanges for which no connection is free */
+    char *lines;               /* as it was opened, owned: an equal one is the same */
+    struct spec spec;
+};
+
+/* server.c: the store of servers */
+struct server *server_get(struct proxy *proxy, const char *upstream, const struct proxy_address *address); /* holds it; NULL: no memory */
+void server_drop(struct proxy *proxy, struct server *server);
+void servers_fini(struct proxy *proxy);
+
+/* upstream.c */
+struct upstream *upstream_of(const struct proxy *proxy, int handle); /* NULL: no such handle */
+void upstream_use(struct upstream *upstream);
+void upstream_drop(struct upstream *upstream);
+const char *upstream_label(const struct upstream *upstream, uint32_t seat); /* of its server, for messages */
+struct slice upstream_host(const struct upstream *upstream); /* for a request that names none */
+int upstream_seat(const struct upstream *upstream, struct slice server); /* of that label or text; -1: none */
+void upstreams_fini(struct proxy *proxy);
+/* A seat for that address of an entry of the spec: its number, also when it has one already; -ENOSPC, -ENOMEM. */
+int seat_add(struct proxy *proxy, struct upstream *upstream, uint32_t entry, const struct proxy_address *address);
+void seat_remove(struct proxy *proxy, struct upstream *upstream, uint32_t seat);
+
+/* choice.c: which server an exchange is sent to, and what is learnt from that */
+/* Which one is next: a seat; -ENOENT: none is left; -EAGAIN: those that are left have as many connections as they may have: wait. `out`: bit set of seats
+ * that were tried; `key`: for a hash; `seat` ≥ 0: that one, if it may be used at all, whatever the balance. */
+int choice_pick(struct proxy *proxy, struct upstream *upstream, uint64_t out, uint64_t key, int seat);
+/* All that it could go to have as many connections as they may have. */
+bool choice_must_wait(struct proxy *proxy, struct upstream *upstream, uint64_t out);
+uint32_t choice_order(struct proxy *proxy, struct upstream *upstream, uint64_t key, uint32_t *ret_order);
+/* Who may be used has changed. */
+void choice_changed(struct upstream *upstream);
+void choice_server_changed(struct proxy *proxy, const struct server *server);
+void choice_connected(struct proxy *proxy, struct link *link);
+/* Connecting failed, also before there was a link. */
+void choice_refused(struct proxy *proxy, struct upstream *upstream, uint32_t seat);
+/* A response head has come. */
+void choice_answered(struct proxy *proxy, struct link *link, uint16_t status);
+/* The connection was lost, was too slow or made no sense, through no fault of ours or the client. */
+void choice_failed(struct proxy *proxy, struct link *link);
+
+/* key.c: what of a request the server is chosen by, as a number; 0: nothing */
+uint64_t upstream_key(const struct upstream *upstream, const struct proxy_request *request);
+
+/* waiting.c: exchanges for which no connection is free, in order */
+/* 0; -EBUSY: as many wait as may. It is called by exchange_go() when its turn has come, or fails with CAUSE_WAIT_TIME. */
+int waiting_add(struct proxy *proxy, struct exchange *x);
+void waiting_remove(struct proxy *proxy, struct exchange *x);
+/* Lets go on who can, after a connection has become free (proxy->freed). */
+void waiting_turn(struct proxy *proxy);
+
+/* pool.c: links */
+struct link *link_take(struct proxy *proxy, struct upstream *upstream, uint32_t seat); /* a kept one, now BUSY, or NULL */
+int link_connect(struct proxy *proxy, struct upstream *upstream, uint32_t seat, struct link **ret_link);
+void link_connected(struct proxy *proxy, struct link *link);
+void link_keep(struct proxy *proxy, struct link *link); /* to the idle ones, or closed when there are enough */
+void link_close(struct proxy *proxy, struct link *link);
+void link_closed(struct proxy *proxy, struct link *link); /* NET_CLOSED has come */
+void links_fini(struct proxy *proxy);
