@@ -44,6 +44,13 @@ return {
     requests     = 4096,    -- requests of one worker running at once; beyond it reading pauses
     buffers      = "128m",  -- memory of one worker for output, and as much for kept input; beyond it a connection is closed
     unread       = "256k",  -- of a body that no handler read, this much is read and dropped; beyond it the connection is closed
+    upstream_connect = "5s",  -- one attempt to connect to a server of an upstream; then another one is asked, or 504
+    upstream_send    = "30s", -- a server takes nothing of a request that is waiting for it; then 504
+    upstream_head    = "60s", -- from the end of a request to the head of the server's answer; beyond it 504
+    upstream_between = "60s", -- between two pieces of a server's answer; beyond it the answer is cut off
+    upstream_total   = 0,     -- a proxied request from its beginning to the last byte of its answer; beyond it 504; 0: no limit
+    tunnel       = "1h",    -- a tunnel (a WebSocket) on which neither side says anything; then it ends
+    replay       = "32k",   -- longest proxied request, its body included, that is kept to be sent to another server
     cache        = "64m",   -- memory of one worker for files; beyond it those asked for least are given up
     cache_file   = "4m",    -- largest file kept in memory; larger ones are read while they are sent
     window       = "64k",   -- bytes of one stream waiting to be sent before its writer waits

@@ -14,6 +14,13 @@ static struct proxy_options proxy_options_of(const struct mg_worker *w)
         .connections = (uint32_t)w->settings.connections,
         .window_bytes = (uint32_t)w->settings.window_bytes,
         .idle_per_server = KEPT_PER_SERVER,
+        .connect_ms = (uint32_t)w->settings.connect_ms,
+        .send_ms = (uint32_t)w->settings.upstream_send_ms,
+        .head_ms = (uint32_t)w->settings.upstream_head_ms,
+        .between_ms = (uint32_t)w->settings.upstream_between_ms,
+        .total_ms = (uint32_t)w->settings.upstream_total_ms,
+        .tunnel_ms = (uint32_t)w->settings.tunnel_ms,
+        .replay_bytes = (uint32_t)w->settings.replay_bytes,
         .user = USER_PROXY,
     };
 }

@@ -76,13 +76,19 @@ void conn_release(struct net *net, uint32_t index)
 
 /* ---- deadlines ---- */
 
+/* Only clients: who sends to an upstream has its own idea of how long that may take. */
+static uint32_t stall_ms(const struct net *net, const struct conn *conn)
+{
+    return conn->role == ROLE_CLIENT ? net->options.stall_ms : 0;
+}
+
 /* The node stands at the deadline or, while a send is under way, at the next check for a stall, whichever is earlier, and is put back
  * when it fires: moving a deadline on is a store, and one check serves all sends of a quarter of stall_ms. */
 static uint64_t next_check(const struct net *net, const struct conn *conn)
 {
     uint64_t due = conn->deadline ? conn->deadline : UINT64_MAX;
-    if (net->options.stall_ms && conn->sending) {
-        uint64_t check = net->tick + net->options.stall_ms / 4 + 1;
+    if (conn->sending && stall_ms(net, conn)) {
+        uint64_t check = net->tick + stall_ms(net, conn) / 4 + 1;
         due = check < due ? check : due;
     }
     return due;
@@ -286,8 +292,8 @@ static void send_queued(struct net *net, struct conn *conn)
     if (!conn->sending)
         return;
     conn->send_since = net->tick;
-    if (net->options.stall_ms)
-        timer_stand_by(net, conn, net->tick + net->options.stall_ms / 4 + 1);
+    if (stall_ms(net, conn))
+        timer_stand_by(net, conn, net->tick + stall_ms(net, conn) / 4 + 1);
 }
 
 void conn_flush_dirty(struct net *net)
@@ -345,6 +351,8 @@ void conn_took(struct net *net, struct conn *conn, uint32_t bytes)
         mark_dirty(net, conn);
     else if (conn->state == CONN_FLUSHING)
         flushed(net, conn);
+    else if (conn->ends)
+        conn_half_close(conn);
 }
 
 /* ---- connecting ---- */
@@ -396,14 +404,14 @@ void conn_connected(struct net *net, uint32_t index, uint32_t generation, int32_
  * what the peer has not acknowledged (SIOCOUTQ) counts as well. */
 static bool has_stalled(const struct net *net, struct conn *conn)
 {
-    if (!conn->sending || !net->options.stall_ms)
+    if (!conn->sending || !stall_ms(net, conn))
         return false;
     int unacked = 0;
     if (ioctl(conn->fd, SIOCOUTQ, &unacked) == 0 && unacked != conn->unacked) {
         conn->unacked = unacked;
         conn->send_since = net->tick;
     }
-    return net->tick - conn->send_since >= net->options.stall_ms;
+    return net->tick - conn->send_since >= stall_ms(net, conn);
 }
 
 void conn_timer_fired(struct net *net, struct conn *conn)

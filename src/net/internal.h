@@ -51,7 +51,7 @@ struct conn {
     int unacked;          /* bytes that the kernel held of what it took, at the last check for a stall */
     uint8_t state, role, receive;
     bool wanted : 1;      /* the upper room wants bytes */
-    bool sending : 1, polling : 1, dirty : 1, connecting : 1, linger : 1; /* polling: what is sending only waits for room */
+    bool sending : 1, polling : 1, dirty : 1, connecting : 1, linger : 1, ends : 1; /* polling: what is sending only waits for room */
 };
 
 struct record {
@@ -152,6 +152,7 @@ void net_record(struct net *net, const struct net_event *event, uint32_t generat
 uint32_t conn_new(struct net *net, int fd, enum conn_state first, enum net_role role, uint32_t owner);
 void conn_sent(struct net *net, uint32_t index, uint32_t generation, int32_t result);
 void conn_connected(struct net *net, uint32_t index, uint32_t generation, int32_t result);
+void conn_half_close(struct conn *conn); /* flow.c: conn_end() was called, and all is sent */
 void conn_timer_fired(struct net *net, struct conn *conn);
 void conn_flush_dirty(struct net *net);
 void conn_release(struct net *net, uint32_t index);

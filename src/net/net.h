@@ -58,7 +58,7 @@ struct net_options {
     uint32_t lent_buffers;  /* entries of the provided-buffer ring, a power of two; 0: chosen */
     uint32_t lent_bytes;    /* size of each; 0: 4096 */
     uint32_t timers;        /* bound of running timers; 0: a million */
-    uint32_t stall_ms;      /* NET_FAILED -ETIMEDOUT when a peer takes nothing for so long (checked each quarter, told before 1.5 of it); 0: never */
+    uint32_t stall_ms;      /* NET_FAILED -ETIMEDOUT when a client takes nothing for so long (checked each quarter, told before 1.5 of it); 0: never */
 };
 
 /* NULL on failure, with a sentence for the user (cause and fix) in ret_message. */
@@ -147,3 +147,4 @@ int net_watch(struct net *net, int fd, uint32_t user);
 void net_unwatch(struct net *net, uint32_t user);
 
 #include "net/facts.h"
+#include "net/flow.h"

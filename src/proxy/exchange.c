@@ -1,7 +1,5 @@
-/* Exchanges: from a request head to the last byte of its response. One connection each at a time, never shared.
- *
- * What a fresh connection would have to be sent stands in `kept` as long as there may be one: until it is connected, and on
- * a kept connection until the first byte of the response. Only a kept connection that turned out stale is replaced, once. */
+/* Exchanges: from a request head to the last byte of its response. One connection each at a time (while a second server is asked as well,
+ * two), never shared. What happens when a server fails stands in attempt.c. */
 #include "proxy/exchange.h"
 
 #include <errno.h>
@@ -13,13 +11,9 @@
 #include "proxy/inner.h"
 
 enum {
-    CONNECTS_MAX = 3,        /* servers tried for one request */
-    REPLAY_BYTES = 32768,    /* request head and content kept for another connection */
     UNCONNECTED_WINDOWS = 8, /* content taken before there is a connection: what was on its way when the client was paused */
     INDEX_BITS = 16,
 };
-
-static int dispatch(struct proxy *proxy, struct exchange *x, const char *head, uint32_t bytes);
 
 /* ---- the store ---- */
 
@@ -121,16 +115,11 @@ void exchanges_fini(struct proxy *proxy)
 
 /* ---- ends ---- */
 
-void exchange_deadline(struct proxy *proxy, struct exchange *x, uint32_t ms)
-{
-    x->due_ms = ms ? net_now_ms(proxy->net) + ms : 0;
-    conn_deadline(proxy->net, x->link->conn, ms);
-}
-
-static void detach(struct proxy *proxy, struct exchange *x)
+void exchange_detach(struct proxy *proxy, struct exchange *x)
 {
     struct link *link = x->link;
     x->link = NULL;
+    hedge_drop(proxy, x);
     if (!link)
         return;
     if (proxy->input_link == link) {
@@ -143,7 +132,7 @@ static void detach(struct proxy *proxy, struct exchange *x)
 static void over(struct proxy *proxy, struct exchange *x, enum proxy_event_kind ending)
 {
     waiting_remove(proxy, x);
-    detach(proxy, x);
+    exchange_detach(proxy, x);
     partial_put(proxy, &x->partial);
     queue_free(proxy->net, &x->kept);
     exchange_move(x, EXCHANGE_OVER);
@@ -154,6 +143,8 @@ static void over(struct proxy *proxy, struct exchange *x, enum proxy_event_kind 
 void exchange_fail(struct proxy *proxy, struct exchange *x, struct failure failure)
 {
     failure.begun = x->state == EXCHANGE_CONTENT;
+    failure.attempt = x->attempt;
+    failure.attempts = (uint8_t)x->terms->attempts;
     x->failure = failure;
     if (x->link && failure_is_of_server(&failure))
         choice_failed(proxy, x->link);
@@ -164,161 +155,12 @@ void exchange_fail(struct proxy *proxy, struct exchange *x, struct failure failu
 void exchange_finish(struct proxy *proxy, struct exchange *x)
 {
     struct link *link = x->link;
-    if (x->persistent && x->sent_all && proxy->input_bytes == 0 && conn_queued(proxy->net, link->conn) == 0) {
+    if (x->persistent && x->sent_all && !x->deaf && proxy->input_bytes == 0 && conn_queued(proxy->net, link->conn) == 0) {
         x->link = NULL;
         proxy->input_link = NULL;
         link_keep(proxy, link);
     }
     over(proxy, x, PROXY_END);
-}
-
-/* ---- connections ---- */
-
-/* Idempotent by definition (RFC 9110 §9.2.2): sending it twice is sending it once. */
-static int is_idempotent(uint8_t method)
-{
-    switch (method) {
-    case METHOD_GET:
-    case METHOD_HEAD:
-    case METHOD_OPTIONS:
-    case METHOD_TRACE:
-    case METHOD_PUT:
-    case METHOD_DELETE:
-        return 1;
-    default:
-        return 0;
-    }
-}
-
-/* May the request go to another connection after this one was lost? A fresh one has nothing in `kept`. */
-static int can_replay(const struct proxy *proxy, const struct exchange *x)
-{
-    if (x->state != EXCHANGE_WAITING || !x->kept.first || x->partial || x->interim)
-        return 0;
-    return is_idempotent(x->method) || conn_sent_total(proxy->net, x->link->conn) == x->sent_before;
-}
-
-void exchange_lost(struct proxy *proxy, struct exchange *x, int error)
-{
-    if (can_replay(proxy, x)) {
-        proxy->facts.retried++;
-        detach(proxy, x);
-        dispatch(proxy, x, NULL, 0);
-        return;
-    }
-    exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_CLOSED, .error = -error });
-}
-
-/* The server did not let us in; it is left alone for a while, and another one is asked. */
-static void refused_by(struct proxy *proxy, struct exchange *x, struct failure why)
-{
-    detach(proxy, x);
-    x->failure = why;
-    x->tried |= UINT64_C(1) << x->seat;
-    choice_refused(proxy, x->upstream, x->seat);
-}
-
-static void attach(struct proxy *proxy, struct exchange *x, struct link *link)
-{
-    link->exchange = x;
-    x->link = link;
-    x->moves++;
-    x->sent_before = conn_sent_total(proxy->net, link->conn);
-}
-
-static int attach_kept(struct proxy *proxy, struct exchange *x, struct link *link, const char *head, uint32_t bytes)
-{
-    attach(proxy, x, link);
-    exchange_move(x, EXCHANGE_WAITING);
-    exchange_deadline(proxy, x, proxy->options.head_ms);
-    int error = conn_write(proxy->net, link->conn, head, bytes);
-    if (error == -ENOBUFS)
-        exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_MEMORY });
-    else if (error)
-        exchange_lost(proxy, x, error);
-    return error;
-}
-
-/* A kept connection, for one that waited for it: what it has to send stands in `kept`. */
-static void attach_waited(struct proxy *proxy, struct exchange *x, struct link *link)
-{
-    attach(proxy, x, link);
-    exchange_move(x, EXCHANGE_WAITING);
-    exchange_deadline(proxy, x, proxy->options.head_ms);
-    conn_take(proxy->net, link->conn, &x->kept);
-    if (x->full)
-        conn_notify_drained(proxy->net, link->conn, proxy->options.window_bytes / 2);
-}
-
-static int wait_for_link(struct proxy *proxy, struct exchange *x)
-{
-    if (waiting_add(proxy, x) == 0) {
-        exchange_move(x, EXCHANGE_CONNECTING);
-        return 0;
-    }
-    exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_WAIT_FULL });
-    return -EBUSY;
-}
-
-/* Gives the exchange a connection: a kept one only as its first, then `head` is what to send on it. Otherwise it ends as FAILED. */
-static int dispatch(struct proxy *proxy, struct exchange *x, const char *head, uint32_t bytes)
-{
-    struct upstream *upstream = x->upstream;
-    while (__builtin_popcountll(x->tried) < CONNECTS_MAX) {
-        int seat = choice_pick(proxy, upstream, x->tried, x->key, x->wanted);
-        if (seat == -EAGAIN)
-            return wait_for_link(proxy, x);
-        if (seat < 0)
-            break;
-        x->seat = (uint32_t)seat;
-        struct link *link = x->moves == 0 && head ? link_take(proxy, upstream, x->seat) : NULL;
-        if (link)
-            return attach_kept(proxy, x, link, head, bytes);
-        int error = link_connect(proxy, upstream, x->seat, &link);
-        if (!error) {
-            attach(proxy, x, link);
-            exchange_move(x, EXCHANGE_CONNECTING);
-            exchange_deadline(proxy, x, proxy->options.connect_ms);
-            return 0;
-        }
-        if (error == -EMFILE) {
-            exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_CONNECTIONS });
-            return error;
-        }
-        refused_by(proxy, x, (struct failure){ .cause = CAUSE_CONNECT, .error = -error });
-    }
-    if (!x->tried)
-        x->failure = (struct failure){ .cause = CAUSE_SERVERS };
-    over(proxy, x, PROXY_FAILED);
-    return -ECONNREFUSED;
-}
-
-void exchange_go(struct proxy *proxy, struct exchange *x)
-{
-    int seat = choice_pick(proxy, x->upstream, x->tried, x->key, x->wanted);
-    struct link *link = seat >= 0 ? link_take(proxy, x->upstream, (uint32_t)seat) : NULL;
-    if (!link) {
-        dispatch(proxy, x, NULL, 0);
-        return;
-    }
-    x->seat = (uint32_t)seat;
-    attach_waited(proxy, x, link);
-}
-
-void exchange_refused(struct proxy *proxy, struct exchange *x, struct failure why)
-{
-    refused_by(proxy, x, why);
-    dispatch(proxy, x, NULL, 0);
-}
-
-void exchange_connected(struct proxy *proxy, struct exchange *x)
-{
-    link_connected(proxy, x->link);
-    exchange_move(x, EXCHANGE_WAITING);
-    conn_take(proxy->net, x->link->conn, &x->kept);
-    exchange_deadline(proxy, x, proxy->options.head_ms);
-    if (x->full)
-        conn_notify_drained(proxy->net, x->link->conn, proxy->options.window_bytes / 2);
 }
 
 /* ---- the request ---- */
@@ -349,7 +191,7 @@ int proxy_begin(struct proxy *proxy, int handle, const struct proxy_request *req
     else if (queue_write(proxy->net, &x->kept, proxy->render, (uint32_t)bytes))
         exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_MEMORY });
     else
-        dispatch(proxy, x, proxy->render, (uint32_t)bytes);
+        attempt_first(proxy, x, proxy->render, (uint32_t)bytes);
     return 0;
 }
 
@@ -358,6 +200,8 @@ static int put(struct proxy *proxy, struct exchange *x, const char *bytes, uint3
 {
     if (x->state == EXCHANGE_OVER)
         return -EPIPE;
+    if (x->deaf)
+        return 0;
     int error = 0;
     if (x->state == EXCHANGE_CONNECTING) {
         if (x->kept.bytes / UNCONNECTED_WINDOWS > proxy->options.window_bytes)
@@ -365,14 +209,15 @@ static int put(struct proxy *proxy, struct exchange *x, const char *bytes, uint3
         else
             error = queue_write(proxy->net, &x->kept, bytes, count);
     } else {
-        if (x->kept.first && (x->kept.bytes + count > REPLAY_BYTES || queue_write(proxy->net, &x->kept, bytes, count)))
+        uint32_t most = patience_ms(x->terms->replay_bytes, proxy->options.replay_bytes);
+        if (x->kept.first && (x->kept.bytes + count > most || queue_write(proxy->net, &x->kept, bytes, count)))
             queue_free(proxy->net, &x->kept);
         error = conn_write(proxy->net, x->link->conn, bytes, count);
     }
     if (error == -ENOBUFS)
         exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_MEMORY });
     else if (error)
-        exchange_lost(proxy, x, error);
+        attempt_over(proxy, x, (struct failure){ .cause = CAUSE_CLOSED, .error = -error });
     return x->state == EXCHANGE_OVER ? (error ? error : -EPIPE) : 0;
 }
 
@@ -405,7 +250,7 @@ static int is_as_announced(const struct exchange *x, uint32_t count, int last)
 static int waiting(struct proxy *proxy, struct exchange *x)
 {
     int connecting = x->state == EXCHANGE_CONNECTING;
-    uint32_t bytes = connecting ? x->kept.bytes : conn_queued(proxy->net, x->link->conn);
+    uint32_t bytes = connecting ? x->kept.bytes : x->deaf ? 0 : conn_queued(proxy->net, x->link->conn);
     if (bytes > proxy->options.window_bytes && !x->full) {
         x->full = true;
         if (!connecting)
@@ -434,7 +279,7 @@ int proxy_send(struct proxy *proxy, uint32_t exchange, const char *bytes, uint32
         x->content_left -= count;
     x->sent_all = last || (x->body_kind == BODY_LENGTH && x->content_left == 0);
     if (x->state == EXCHANGE_WAITING)
-        exchange_deadline(proxy, x, proxy->options.head_ms);
+        patience_for_head(proxy, x);
     return waiting(proxy, x);
 }
 
@@ -444,7 +289,7 @@ void proxy_read_pause(struct proxy *proxy, uint32_t exchange)
     if (!x || x->state != EXCHANGE_CONTENT)
         return;
     conn_pause(proxy->net, x->link->conn);
-    exchange_deadline(proxy, x, 0); /* it is the client that is slow */
+    patience_set(proxy, x, 0); /* it is the client that is slow */
 }
 
 void proxy_read_resume(struct proxy *proxy, uint32_t exchange)
@@ -453,7 +298,7 @@ void proxy_read_resume(struct proxy *proxy, uint32_t exchange)
     if (!x || x->state != EXCHANGE_CONTENT || !conn_is_paused(proxy->net, x->link->conn))
         return;
     conn_resume(proxy->net, x->link->conn);
-    exchange_deadline(proxy, x, proxy->options.between_ms);
+    patience_for_content(proxy, x);
 }
 
 void proxy_adopt(struct proxy *proxy, uint32_t exchange, uint32_t user)

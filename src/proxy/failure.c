@@ -11,6 +11,7 @@ int failure_is_of_server(const struct failure *failure)
     switch ((enum failure_cause)failure->cause) {
     case CAUSE_CLOSED:
     case CAUSE_TIME:
+    case CAUSE_SEND_TIME:
     case CAUSE_HEAD:
     case CAUSE_CONTENT:
     case CAUSE_INTERIM:
@@ -32,6 +33,9 @@ uint16_t failure_status(const struct failure *failure)
         return 503;
     case CAUSE_CONNECT_TIME:
     case CAUSE_TIME:
+    case CAUSE_SEND_TIME:
+    case CAUSE_TOTAL_TIME:
+    case CAUSE_SILENCE:
         return 504;
     case CAUSE_CONNECT:
     case CAUSE_CLOSED:
@@ -39,6 +43,7 @@ uint16_t failure_status(const struct failure *failure)
     case CAUSE_HEAD:
     case CAUSE_CONTENT:
     case CAUSE_INTERIM:
+    case CAUSE_STATUS:
         break;
     }
     return 502;
@@ -57,9 +62,9 @@ static const char *error_text(int error, char *out, size_t room)
 static void duration(uint32_t ms, char *out, size_t room)
 {
     if (ms % 1000 == 0)
-        snprintf(out, room, "%u s", ms / 1000);
+        snprintf(out, room, "%us", ms / 1000);
     else
-        snprintf(out, room, "%u ms", ms);
+        snprintf(out, room, "%ums", ms);
 }
 
 static void explain_cause(const struct failure *failure, const char *server, char *out, size_t room)
@@ -108,13 +113,36 @@ static void explain_cause(const struct failure *failure, const char *server, cha
     case CAUSE_WAIT_TIME:
         snprintf(out, room, "all connections are in use (max_connections), and none became free within %s (queue_time)", limit);
         break;
+    case CAUSE_SEND_TIME:
+        snprintf(out, room, "%s: took nothing of the request for %s", server, limit);
+        break;
+    case CAUSE_TOTAL_TIME:
+        snprintf(out, room, "%s: the response was not complete within %s", server, limit);
+        break;
+    case CAUSE_SILENCE:
+        snprintf(out, room, "%s: neither side of the tunnel said anything for %s", server, limit);
+        break;
+    case CAUSE_STATUS:
+        snprintf(out, room, "%s: answered %u", server, failure->status);
+        break;
     }
+}
+
+/* Which attempt it was, when there could be several. */
+static void explain_attempts(const struct failure *failure, char *out, size_t room)
+{
+    out[0] = '\0';
+    if (failure->attempt > 1)
+        snprintf(out, room, " (attempt %u of %u%s)", failure->attempt, failure->attempts, failure->unaffordable ? "; the retry budget is used up" : "");
+    else if (failure->unaffordable)
+        snprintf(out, room, " (not tried again: the retry budget is used up)");
 }
 
 uint32_t failure_explain(const struct failure *failure, const char *upstream, const char *server, char *out, uint32_t room)
 {
-    char cause[384];
+    char cause[384], attempts[64];
     explain_cause(failure, server, cause, sizeof cause);
-    int bytes = snprintf(out, room, "upstream \"%s\": %s", upstream, cause);
+    explain_attempts(failure, attempts, sizeof attempts);
+    int bytes = snprintf(out, room, "upstream \"%s\": %s%s", upstream, cause, attempts);
     return (uint32_t)bytes < room ? (uint32_t)bytes : room - 1;
 }

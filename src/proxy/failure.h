@@ -18,6 +18,10 @@ enum failure_cause {
     CAUSE_REQUESTS,     /* as many run as may */
     CAUSE_WAIT_FULL,    /* all connections are in use, and as many requests wait as may */
     CAUSE_WAIT_TIME,    /* no connection became free in time */
+    CAUSE_SEND_TIME,    /* the server stopped taking the request */
+    CAUSE_TOTAL_TIME,   /* all of it took too long */
+    CAUSE_SILENCE,      /* neither side of a tunnel said anything */
+    CAUSE_STATUS,       /* a status that is tried again, and there was no server for it */
 };
 
 struct failure {
@@ -26,6 +30,9 @@ struct failure {
     uint32_t ms;        /* the limit that was passed */
     uint8_t cause;      /* enum failure_cause */
     uint8_t begun;      /* a response head had come */
+    uint8_t attempt, attempts; /* of how many; 0 and 1: nothing is said of them */
+    uint8_t unaffordable;      /* there would have been another one, but for the budget */
+    uint16_t status;    /* for CAUSE_STATUS */
 };
 
 /* Does it say something of the server's state? */

@@ -32,6 +32,9 @@ static void options_complete(struct proxy_options *o)
     o->idle_per_server = or_else(o->idle_per_server, 64);
     o->idle_ms = or_else(o->idle_ms, 4000);
     o->connect_ms = or_else(o->connect_ms, 5000);
+    o->send_ms = or_else(o->send_ms, 30000);
+    o->tunnel_ms = or_else(o->tunnel_ms, 3600000);
+    o->replay_bytes = or_else(o->replay_bytes, 32768);
     o->head_ms = or_else(o->head_ms, 60000);
     o->between_ms = or_else(o->between_ms, 60000);
     o->window_bytes = or_else(o->window_bytes, 65536);
@@ -76,9 +79,14 @@ void proxy_adapt(struct proxy *proxy, const struct proxy_options *options)
 {
     struct proxy_options o = *options;
     options_complete(&o);
-    adapt(&proxy->link_store, sizeof *proxy->links, o.connections, &proxy->options.connections, &proxy->link_room);
-    adapt(&proxy->exchange_store, sizeof *proxy->exchanges, o.exchanges, &proxy->options.exchanges, &proxy->exchange_room);
-    proxy->options.window_bytes = o.window_bytes;
+    uint32_t connections = o.connections, exchanges = o.exchanges;
+    o.connections = proxy->options.connections;
+    o.exchanges = proxy->options.exchanges;
+    o.head_bytes = proxy->options.head_bytes;
+    o.heads = proxy->options.heads;
+    proxy->options = o;
+    adapt(&proxy->link_store, sizeof *proxy->links, connections, &proxy->options.connections, &proxy->link_room);
+    adapt(&proxy->exchange_store, sizeof *proxy->exchanges, exchanges, &proxy->options.exchanges, &proxy->exchange_room);
 }
 
 void proxy_free(struct proxy *proxy)

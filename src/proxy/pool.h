@@ -17,8 +17,12 @@ struct proxy_options {
     uint32_t idle_per_server; /* connections kept per server [64] */
     uint32_t idle_ms;         /* a connection is kept this long [4000]: below what servers usually allow */
     uint32_t connect_ms;      /* one attempt to connect [5000] */
-    uint32_t head_ms;         /* from the request to the response head, and between two steps of sending content [60000] */
+    uint32_t send_ms;         /* between two steps of the server's taking the request [30000] */
+    uint32_t head_ms;         /* from the end of the request to the response head [60000] */
     uint32_t between_ms;      /* between two pieces of response content [60000] */
+    uint32_t total_ms;        /* from the beginning to the last byte [0: as long as it takes] */
+    uint32_t tunnel_ms;       /* neither side of a tunnel says anything [3600000] */
+    uint32_t replay_bytes;    /* of a request that are kept to be sent again [32768] */
     uint32_t window_bytes;    /* request content waiting before the client is to be paused [65536] */
     uint32_t head_bytes;      /* longest response head [16384], at most that */
     uint32_t heads;           /* response heads that are here in part, at once [256] */
@@ -29,7 +33,7 @@ struct proxy_options {
 struct proxy *proxy_new(struct net *net, const struct proxy_options *options);
 /* All exchanges and connections are forgotten, not closed: free the engine next. */
 void proxy_free(struct proxy *proxy);
-/* Other bounds from now on: exchanges, connections and window_bytes of the options, as far as there is memory to grow. */
+/* Other bounds from now on: all of the options but head_bytes and heads, as far as there is memory to grow. */
 void proxy_adapt(struct proxy *proxy, const struct proxy_options *options);
 
 /* `lines` say its servers and options (spec.h). An upstream with that name and those lines that is open already is shared; one that differs
@@ -59,5 +63,7 @@ struct proxy_facts {
     uint64_t connects;       /* attempts to connect, in all */
     uint64_t reused;         /* requests sent on a kept connection */
     uint64_t retried;        /* requests sent again because a kept connection was stale */
+    uint64_t repeated;       /* further attempts, as the terms allow */
+    uint64_t hedged;         /* requests for which a second server was asked */
 };
 void proxy_facts(const struct proxy *proxy, struct proxy_facts *ret_facts);

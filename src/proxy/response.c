@@ -105,6 +105,8 @@ static void interim_arrived(struct proxy *proxy, struct exchange *x, uint16_t st
 static void head_arrived(struct proxy *proxy, struct exchange *x, struct http_head *head, const char *base, struct proxy_event *ret)
 {
     queue_free(proxy->net, &x->kept);
+    hedge_drop(proxy, x);
+    x->hedge_due_ms = 0;
     choice_answered(proxy, x->link, head->status);
     proxy->partial_lent = x->partial;
     x->partial = NULL;
@@ -117,7 +119,7 @@ static void head_arrived(struct proxy *proxy, struct exchange *x, struct http_he
     if (x->body.done)
         exchange_finish(proxy, x);
     else
-        exchange_deadline(proxy, x, proxy->options.between_ms);
+        patience_for_content(proxy, x);
 }
 
 /* 1: an event. */
@@ -129,13 +131,15 @@ static int take_head(struct proxy *proxy, struct exchange *x, struct proxy_event
     if (bytes == 0)
         return 0;
     if (bytes < 0) {
-        exchange_fail(proxy, x, (struct failure){ .cause = bytes == -ENOBUFS ? CAUSE_MEMORY : CAUSE_HEAD, .reason = reason });
+        attempt_over(proxy, x, (struct failure){ .cause = bytes == -ENOBUFS ? CAUSE_MEMORY : CAUSE_HEAD, .reason = reason });
         return 0;
     }
     if (head->status < 200) {
         interim_arrived(proxy, x, head->status);
         return 0;
     }
+    if (attempt_repeat(proxy, x, head->status))
+        return 0;
     head_arrived(proxy, x, head, base, ret);
     return 1;
 }
@@ -159,48 +163,47 @@ static int take_content(struct proxy *proxy, struct exchange *x, struct proxy_ev
 
 /* ---- events of the engine ---- */
 
-static void timed_out(struct proxy *proxy, struct exchange *x)
+/* Sending has failed: what the server has said before that may still be on its way, such as an answer to a request that it did not want to
+ * read to its end. */
+static bool may_still_speak(struct proxy *proxy, const struct exchange *x, int error)
 {
-    const struct proxy_options *o = &proxy->options;
-    if (x->due_ms == 0 || net_now_ms(proxy->net) < x->due_ms)
-        return; /* of a deadline that was moved on since */
-    if (x->state == EXCHANGE_CONNECTING) {
-        exchange_refused(proxy, x, (struct failure){ .cause = CAUSE_CONNECT_TIME, .ms = o->connect_ms });
-                return;
-    }
-    int begun = x->state == EXCHANGE_CONTENT;
-    if (!begun && !x->sent_all && conn_queued(proxy->net, x->link->conn) == 0) {
-        exchange_deadline(proxy, x, o->head_ms); /* it is the client that is slow; whoever reads it has a limit for that */
-        return;
-    }
-    exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_TIME, .ms = begun ? o->between_ms : o->head_ms });
+    return (error == -EPIPE || error == -ECONNRESET) && !x->deaf && conn_hears(proxy->net, x->link->conn);
 }
 
 static void failed(struct proxy *proxy, struct exchange *x, int error)
 {
-    if (x->state != EXCHANGE_CONNECTING) {
-        exchange_lost(proxy, x, error);
-        return;
+    if (x->state == EXCHANGE_CONNECTING) {
+        attempt_over(proxy, x, (struct failure){ .cause = CAUSE_CONNECT, .error = -error });
+    } else if (may_still_speak(proxy, x, error)) {
+        x->deaf = true;
+        if (x->full)
+            due_add(proxy, x);
+    } else {
+        attempt_over(proxy, x, (struct failure){ .cause = CAUSE_CLOSED, .error = -error });
     }
-    exchange_refused(proxy, x, (struct failure){ .cause = CAUSE_CONNECT, .error = -error });
-    }
+}
 
 static void ended(struct proxy *proxy, struct exchange *x)
 {
     if (x->state == EXCHANGE_CONTENT && x->body.kind == BODY_UNTIL_CLOSE)
         exchange_finish(proxy, x);
     else
-        exchange_lost(proxy, x, 0);
+        attempt_over(proxy, x, (struct failure){ .cause = CAUSE_CLOSED });
 }
 
 static void arrived(struct proxy *proxy, struct link *link, const struct net_event *event)
 {
     struct exchange *x = link->exchange;
+    if (x->state == EXCHANGE_WAITING && conn_sent_total(proxy->net, link->conn) == link->sent_before) {
+        enum failure_cause cause = x->fresh ? CAUSE_HEAD : CAUSE_CLOSED;
+        attempt_over(proxy, x, (struct failure){ .cause = (uint8_t)cause, .reason = "it came before the request was sent" });
+        return;
+    }
     proxy->input_link = link;
     proxy->input = event->bytes;
     proxy->input_bytes = event->count;
     if (x->state == EXCHANGE_CONTENT && !conn_is_paused(proxy->net, link->conn))
-        exchange_deadline(proxy, x, proxy->options.between_ms);
+        patience_for_content(proxy, x);
 }
 
 static void drained(struct proxy *proxy, struct exchange *x)
@@ -214,6 +217,33 @@ static void idle_spoke(struct proxy *proxy, struct link *link, uint8_t kind)
 {
     if (kind == NET_BYTES || kind == NET_END || kind == NET_FAILED || kind == NET_TIMEOUT)
         link_close(proxy, link);
+}
+
+static void exchange_on_net(struct proxy *proxy, struct link *link, const struct net_event *event)
+{
+    struct exchange *x = link->exchange;
+    switch ((enum net_event_kind)event->kind) {
+    case NET_CONNECTED:
+        attempt_connected(proxy, x);
+        break;
+    case NET_BYTES:
+        arrived(proxy, link, event);
+        break;
+    case NET_END:
+        ended(proxy, x);
+        break;
+    case NET_FAILED:
+        failed(proxy, x, event->result);
+        break;
+    case NET_TIMEOUT:
+        patience_over(proxy, x);
+        break;
+    case NET_DRAINED:
+        drained(proxy, x);
+        break;
+    default:
+        break;
+    }
 }
 
 void proxy_on_net(struct proxy *proxy, const struct net_event *event)
@@ -232,28 +262,10 @@ void proxy_on_net(struct proxy *proxy, const struct net_event *event)
     if (link->state != LINK_BUSY && link->state != LINK_CONNECTING)
         return;
     must(link->exchange != NULL);
-    switch ((enum net_event_kind)event->kind) {
-    case NET_CONNECTED:
-        exchange_connected(proxy, link->exchange);
-        break;
-    case NET_BYTES:
-        arrived(proxy, link, event);
-        break;
-    case NET_END:
-        ended(proxy, link->exchange);
-        break;
-    case NET_FAILED:
-        failed(proxy, link->exchange, event->result);
-        break;
-    case NET_TIMEOUT:
-        timed_out(proxy, link->exchange);
-        break;
-    case NET_DRAINED:
-        drained(proxy, link->exchange);
-        break;
-    default:
-        break;
-    }
+    if (link == link->exchange->hedge)
+        hedge_on_net(proxy, link->exchange, event);
+    if (link->exchange && link != link->exchange->hedge) /* also when its first byte has made it the first */
+        exchange_on_net(proxy, link, event);
 }
 
 /* ---- events for the upper room ---- */

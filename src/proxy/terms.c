@@ -184,7 +184,8 @@ static struct terms *terms_new(struct slice lines, int *ret_error)
     memcpy(terms->text + lines.bytes + 1, lines.at, lines.bytes);
     *ret_error = -EINVAL;
     if (strlen(terms->text) == lines.bytes && read_lines(terms, terms->text + lines.bytes + 1)) {
-        if (terms->retry_on == 0 && terms->statuses[0] == 0)
+        terms->same = terms->retry_on || terms->statuses[0];
+        if (!terms->same)
             terms->retry_on = RETRY_CONNECT | RETRY_CLOSED;
         return terms;
     }

@@ -36,6 +36,7 @@ struct terms {
     uint32_t retry_methods;      /* 1 << enum http_method: those that may have been sent, and are sent again all the same */
     uint16_t statuses[TERMS_STATUSES_MAX]; /* up to the first 0 */
     uint32_t replay_bytes;       /* of a request that are kept for another attempt; TERMS_UNSAID as above */
+    uint8_t same;                /* 1: when all servers failed, they are asked again: what for was said */
     uint8_t host;                /* enum host_policy */
     uint8_t forwarded;           /* enum forwarded_form; 0: neither, and those of the client are taken away */
     uint8_t traces;              /* 1: traceparent gets a span of its own, or is begun; 0: as the client sent it */

@@ -14,6 +14,7 @@
 #include "net/net.h"
 #include "proxy/alarm.h"
 #include "proxy/balance.h"
+#include "proxy/budget.h"
 #include "proxy/ejection.h"
 #include "proxy/pool.h"
 #include "proxy/spec.h"
@@ -31,6 +32,7 @@ struct link {
     struct upstream *upstream; /* that took it; NULL: nobody uses it */
     struct exchange *exchange; /* CONNECTING and BUSY */
     double since_ms;           /* that an exchange has it */
+    uint64_t sent_before;      /* bytes that the kernel had taken on it before that exchange */
     uint32_t conn;
     uint32_t next, prev;       /* among the idle ones of the server; next: among the free */
     uint8_t state;             /* enum link_state */
@@ -83,6 +85,7 @@ struct upstream {
     double due_ms;             /* when who may be used changes by itself */
     struct balance balance;
     struct seat seats[PROXY_SERVERS_MAX];
+    struct budget budget;      /* of what is sent again */
     struct waiting waiting;    /* exchanges for which no connection is free */
     char *lines;               /* as it was opened, owned: an equal one is the same */
     struct spec spec;

@@ -6,7 +6,7 @@
 ---     d:run(x)                    -- until it has ended: x.status, x.fields, x.content, x.ended ("end", "failed", "broken"), x.sentence
 local ffi = require "ffi"
 local c = require "t.support.c"
-c.header("net/net.h", "http/head.h", "proxy/exchange.h")
+c.header("net/net.h", "http/head.h", "proxy/exchange.h", "proxy/terms.h")
 local lib = c.lib()
 lib.http_head_select(0)
 
@@ -53,6 +53,13 @@ function driver:open(name, servers)
     return handle
 end
 
+--- A way of forwarding, by its lines: a handle.
+function driver:terms(lines)
+    local handle = lib.proxy_terms_open(self.proxy, slice(lines))
+    assert(handle >= 0, handle)
+    return handle
+end
+
 local function request_of(text, o)
     local bytes = ffi.new("char[?]", #text + 64)
     ffi.copy(bytes, text, #text)
@@ -67,6 +74,7 @@ local function request_of(text, o)
     local chunked, length = bit.band(head.flags, ffi.C.HEAD_CHUNKED) ~= 0, tonumber(head.content_length)
     request.body_kind = chunked and ffi.C.BODY_CHUNKED or length >= 0 and ffi.C.BODY_LENGTH or ffi.C.BODY_NONE
     request.length = math.max(length, 0)
+    request.terms = o.terms or 0
     return request, head, bytes
 end
 

@@ -191,7 +191,7 @@ describe("limits of time", function()
             local d = driver.new({ head_ms = 40 })
             local x = d:run(d:begin(d:open("api", says(text, true).address), GET))
             assert.same({ "failed", 504 }, { x.ended, x.status })
-            assert.matches("no response head within 40 ms", x.sentence)
+            assert.matches("no response head within 40ms", x.sentence)
         end
     end)
 
@@ -199,7 +199,7 @@ describe("limits of time", function()
         local d = driver.new({ between_ms = 40 })
         local x = d:run(d:begin(d:open("api", says("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", true).address), GET))
         assert.same({ "broken", "abc" }, { x.ended, x.content })
-        assert.matches("no further content within 40 ms", x.sentence)
+        assert.matches("no further content within 40ms", x.sentence)
     end)
 
     it("answer 504 when a connection is not made", function()
@@ -216,7 +216,7 @@ describe("limits of time", function()
         local d = driver.new({ connect_ms = 40 })
         local x = d:run(d:begin(d:open("api", "127.0.0.1:" .. port), GET))
         assert.same({ "failed", 504 }, { x.ended, x.status })
-        assert.equal(('upstream "api": connect 127.0.0.1:%d: no connection within 40 ms'):format(port), x.sentence)
+        assert.equal(('upstream "api": connect 127.0.0.1:%d: no connection within 40ms'):format(port), x.sentence)
         full:close() -- all of them now: collected in a forked origin they would close somebody else's descriptor
         for _, one in ipairs(waiting) do one:close() end
     end)
