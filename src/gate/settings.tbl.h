@@ -31,7 +31,8 @@ X(connect_ms, "limits.upstream_connect", MS, 5000, 10, 3.6e6, "one attempt to co
 X(upstream_send_ms, "limits.upstream_send", MS, 30000, 10, 3.6e6, "a server takes nothing of a request that is waiting for it; then 504")
 X(upstream_head_ms, "limits.upstream_head", MS, 60000, 10, 8.64e7, "from the end of a request to the head of the server's answer; beyond it 504")
 X(upstream_between_ms, "limits.upstream_between", MS, 60000, 10, 8.64e7, "between two pieces of a server's answer; beyond it the answer is cut off")
-X(upstream_total_ms, "limits.upstream_total", MS, 0, 0, 8.64e7, "a proxied request from its beginning to the last byte of its answer; beyond it 504, or cut off; 0: no limit")
+X(upstream_total_ms, "limits.upstream_total", MS, 0, 0, 8.64e7,
+  "a proxied request from its beginning to the last byte of its answer; beyond it 504, or cut off; 0: no limit")
 X(tunnel_ms, "limits.tunnel", MS, 3.6e6, 10, 8.64e7, "a tunnel (a WebSocket) on which neither side says anything; then it ends")
 X(replay_bytes, "limits.replay", BYTES, 32768, 1024, 16777216, "longest proxied request, its body included, that is kept to be sent to another server")
 X(cache_bytes, "limits.cache", BYTES, 67108864, 0, 1e12, "memory of one worker for files; beyond it those asked for least are given up")
