@@ -35,6 +35,7 @@ M.FIELDS = {
     { name = "check", type = schema.duration(CHECK_LEAST, CHECK_MOST) },
     { name = "compress", type = schema.boolean },
     { name = "download", type = schema.either { schema.boolean, schema.list(pattern, 1, 32) } },
+    { name = "growing", type = schema.boolean },
     { name = "hidden", type = schema.boolean },
     { name = "index", type = schema.list(name, 1, INDEX_MAX) },
     { name = "links", type = schema.choice { "inside", "never", "anywhere" } },
@@ -67,6 +68,7 @@ function M.lines(options)
     for _, each in ipairs(options.index or {}) do add("index", each) end
     if options.check then add("check", ("%d"):format(options.check)) end
     if options.compress == false then add("plain") end
+    if options.growing then add("growing") end
     if options.hidden then add("hidden") end
     if options.links then add("links", options.links) end
     if options.list then add("list") end

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "file/hand.h"
 #include "file/inner.h"
 
 enum { BUCKETS_FIRST = 1024, DEP_WEIGHT = 64, OPENED_SHARE = 256 };
@@ -91,6 +92,7 @@ void file_cache_free(struct file_cache *cache)
 {
     if (!cache)
         return;
+    file_hand_free(cache->hand);
     for (uint32_t i = 0; cache->buckets && i < cache->bucket_count; i++)
         while (cache->buckets[i])
             entry_drop(cache, cache->buckets[i]);
@@ -203,7 +205,7 @@ struct file_entry *entry_new(struct file_cache *cache, struct file_folder *folde
 
 static struct file_queue *queue_of(struct file_cache *cache, const struct file_entry *entry)
 {
-    return &cache->queues[entry->kind == FILE_FAILED];
+    return &cache->queues[entry->kind == FILE_FAILED && !entry->beside];
 }
 
 static void enqueue(struct file_cache *cache, struct file_entry *entry)
@@ -219,7 +221,7 @@ static void enqueue(struct file_cache *cache, struct file_entry *entry)
     entry->queued = true;
     entry->visited = false;
     cache->bytes += entry->weight;
-    cache->failed_count += entry->kind == FILE_FAILED;
+    cache->failed_count += queue == &cache->queues[1];
 }
 
 static void dequeue(struct file_cache *cache, struct file_entry *entry)
@@ -233,7 +235,16 @@ static void dequeue(struct file_cache *cache, struct file_entry *entry)
     *(entry->newer ? &entry->newer->older : &queue->newest) = entry->older;
     entry->queued = false;
     cache->bytes -= entry->weight;
-    cache->failed_count -= entry->kind == FILE_FAILED;
+    cache->failed_count -= queue == &cache->queues[1];
+}
+
+void entry_beside(struct file_cache *cache, struct file_entry *entry)
+{
+    if (entry->beside || entry->kind != FILE_FAILED || !entry->queued)
+        return;
+    dequeue(cache, entry);
+    entry->beside = true;
+    enqueue(cache, entry);
 }
 
 void entry_drop(struct file_cache *cache, struct file_entry *entry)
@@ -401,6 +412,8 @@ enum entry_age entry_age(const struct file_cache *cache, const struct file_entry
         return ENTRY_CURRENT;
     if (entry->target.change == FILE_CHANGING && now - entry->changing_ms >= HOLD_MS)
         return ENTRY_OLD;
+    if (entry->folder->uncovered && folder_is_doubtful(cache, entry->folder))
+        return ENTRY_TO_CHECK;
     uint32_t limit = entry->folder->options.check_ms ? entry->folder->options.check_ms : entry->uncovered ? CHECK_MS : 0;
     return limit && now - entry->checked_ms >= limit ? ENTRY_TO_CHECK : ENTRY_CURRENT;
 }
@@ -471,8 +484,7 @@ int cache_find(struct file_cache *cache, struct file_folder *folder, struct slic
 int file_cache_get(struct file_cache *cache, int handle, struct slice path, char order, struct file_wait *wait, struct file_entry **ret_entry)
 {
     struct file_folder *folder = folder_at(cache, handle);
-    int error = folder ? folder_ready(cache, folder) : -ENOENT;
-    return error ? file_public_error(error) : cache_find(cache, folder, path, order, wait, ret_entry);
+    return folder ? cache_find(cache, folder, path, order, wait, ret_entry) : -ENOENT;
 }
 
 /* ---- events ---- */
@@ -509,10 +521,12 @@ static void cache_events(struct file_cache *cache)
 
 void file_cache_on_net(struct file_cache *cache, const struct net_event *event)
 {
-    if (event->kind == NET_READY)
+    if (event->kind == NET_READY) { /* one of the two */
         cache_events(cache);
-    else
+        load_on_hand(cache);
+    } else {
         load_on_net(cache, event);
+    }
 }
 
 /* ---- facts ---- */

@@ -60,8 +60,8 @@ const struct file_options *file_folder_options(const struct file_cache *cache, i
  * file_cache_next() when it is here: ask again then; or -errno for a path that is none (file_path_check). `order`: 0, or for a listing
  * one of "nNsStT", by name, size or time, capitals for the reverse. */
 int file_cache_get(struct file_cache *cache, int folder, struct slice path, char order, struct file_wait *wait, struct file_entry **ret_entry);
-/* The same for its representation in a coding: -ENOENT when it has none. */
-int file_cache_coded(struct file_cache *cache, struct file_entry *entry, enum file_coding coding, struct file_wait *wait,
+/* The same for its representation in a coding: -ENOENT when it has none. `make` 0: only a sibling that somebody has made. */
+int file_cache_coded(struct file_cache *cache, struct file_entry *entry, enum file_coding coding, int make, struct file_wait *wait,
                      const struct file_form **ret_form);
 /* Waits no more, and gives back what was held for him. */
 void file_cache_leave(struct file_cache *cache, struct file_wait *wait);

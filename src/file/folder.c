@@ -1,4 +1,5 @@
-/* Folders by handle: opened when first needed, again when what their path means has changed, and looked at by age where no event says so. */
+/* Folders by handle: opened when first needed, again when what their path means has changed, and looked at by age where no event says so. The
+ * loads do that, after the ring has followed the path: what is left here finds all of it in memory. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +43,6 @@ int file_folder_open(struct file_cache *cache, struct slice path, struct slice o
     struct file_folder *folder = calloc(1, sizeof *folder);
     if (!folder)
         return -ENOMEM;
-    folder->fd = -1;
     folder->uses = 1;
     folder->target.kind = TARGET_FOLDER;
     folder->path = absolute(path);
@@ -64,8 +64,7 @@ void folder_leave(struct file_cache *cache, struct file_folder *folder)
         return;
     must(folder->closed);
     file_watch_forget(cache->watch, &folder->target);
-    if (folder->fd >= 0)
-        close(folder->fd);
+    root_unref(folder->root);
     file_options_free(folder->text);
     free(folder->path);
     free(folder);
@@ -113,10 +112,27 @@ void folder_changed(struct file_cache *cache, struct file_folder *folder)
 {
     if (folder->closed)
         return;
-    if (folder->fd >= 0)
-        close(folder->fd);
-    folder->fd = -1;
+    root_unref(folder->root);
+    folder->root = NULL;
     drop_all(cache, folder);
+}
+
+void root_unref(struct file_root *root)
+{
+    if (!root || --root->uses > 0)
+        return;
+    close(root->fd);
+    free(root);
+}
+
+static int root_new(int fd, struct file_root **ret_root)
+{
+    struct file_root *root = malloc(sizeof *root);
+    if (!root)
+        return -ENOMEM;
+    *root = (struct file_root){ .fd = fd, .uses = 1 };
+    *ret_root = root;
+    return 0;
 }
 
 static int folder_open(struct file_cache *cache, struct file_folder *folder)
@@ -137,26 +153,27 @@ static int folder_open(struct file_cache *cache, struct file_folder *folder)
         if (fstat(fd, &st) == 0 && st.st_dev == place.device && st.st_ino == place.inode) {
             folder->device = st.st_dev;
             folder->inode = st.st_ino;
-            folder->fd = fd;
-            return 0;
+            error = root_new(fd, &folder->root);
+            if (error)
+                close(fd);
+            return error;
         }
         close(fd);
     }
     return -EAGAIN;
 }
 
-static bool folder_is_same(const struct file_folder *folder)
+bool folder_is_doubtful(const struct file_cache *cache, const struct file_folder *folder)
 {
-    struct stat st;
-    return stat(folder->path, &st) == 0 && st.st_dev == folder->device && st.st_ino == folder->inode;
+    return !folder->root || (folder->uncovered && net_now_ms(cache->net) - folder->checked_ms >= CHECK_MS);
 }
 
-int folder_ready(struct file_cache *cache, struct file_folder *folder)
+int folder_found(struct file_cache *cache, struct file_folder *folder, int fd)
 {
-    if (folder->fd >= 0 && folder->uncovered && net_now_ms(cache->net) - folder->checked_ms >= CHECK_MS) {
-        folder->checked_ms = net_now_ms(cache->net);
-        if (!folder_is_same(folder))
-            folder_changed(cache, folder);
-    }
-    return folder->fd >= 0 ? 0 : folder_open(cache, folder);
+    struct stat st;
+    bool same = fd >= 0 && folder->root && fstat(fd, &st) == 0 && st.st_dev == folder->device && st.st_ino == folder->inode;
+    folder->checked_ms = net_now_ms(cache->net);
+    if (folder->root && !same)
+        folder_changed(cache, folder);
+    return folder->root ? 0 : folder_open(cache, folder);
 }

@@ -154,6 +154,7 @@ void form_free(struct file_form *form)
 {
     free((char *)form->lines);
     form->lines = NULL;
+    form->content = NULL;
 }
 
 /* ---- other representations ---- */
@@ -198,46 +199,63 @@ static int sibling_find(struct file_cache *cache, struct file_entry *entry, enum
         return -ENOENT;
     memcpy(path + bytes, coding_suffixes[coding], more);
     int found = cache_find(cache, entry->folder, (struct slice){ path, (uint32_t)(bytes + more) }, 0, wait, ret);
+    if (found == 1)
+        entry_beside(cache, *ret);
     return found < 0 ? -ENOENT : found;
 }
 
-static struct file_coded *coded_new(const struct file_entry *entry, struct file_entry *sibling, enum file_coding coding)
+/* A sibling that is there wins over what was packed here; that is kept, for it may go again. */
+static void coded_look(const struct file_entry *entry, struct file_coded *coded, struct file_entry *sibling, enum file_coding coding)
 {
-    struct file_coded *coded = calloc(1, sizeof *coded);
-    if (!coded)
-        return NULL;
+    coded->looked = true;
     coded->sibling = sibling;
-    if (sibling)
-        file_entry_ref(sibling);
-    if (sibling && sibling_fits(entry, sibling))
-        form_make(&coded->form, entry, sibling, coding_names[coding]);
-    return coded;
+    if (!sibling)
+        return;
+    file_entry_ref(sibling);
+    if (!sibling_fits(entry, sibling))
+        return;
+    form_free(&coded->form);
+    form_make(&coded->form, entry, sibling, coding_names[coding]);
 }
 
-/* gzip is made here when nobody has; the others cost too much for what they save (bench/run). */
-static bool may_pack(const struct file_entry *entry, enum file_coding coding)
+/* Is what was found of a sibling not true any more? */
+static bool sibling_is_stale(const struct file_cache *cache, const struct file_coded *coded)
 {
-    return coding == FILE_GZIP && entry->kind == FILE_MEMORY && entry->stamp.size >= PACK_LEAST;
+    return coded->sibling && (!coded->sibling->live || entry_age(cache, coded->sibling) != ENTRY_CURRENT);
 }
 
-static void packed_done(struct file_cache *cache, struct file_entry *entry, struct file_coded *coded)
+static void sibling_forget(struct file_cache *cache, struct file_coded *coded)
 {
-    if (coded->packed->kind != FILE_MEMORY || form_make(&coded->form, entry, coded->packed, coding_names[FILE_GZIP]) < 0)
+    if (coded->form.content == coded->sibling)
+        form_free(&coded->form);
+    file_entry_unref(cache, coded->sibling);
+    coded->sibling = NULL;
+    coded->looked = false;
+}
+
+static bool may_pack(const struct file_entry *entry)
+{
+    return entry->kind == FILE_MEMORY && entry->stamp.size >= PACK_LEAST;
+}
+
+static void packed_done(struct file_cache *cache, struct file_entry *entry, struct file_coded *coded, enum file_coding coding)
+{
+    if (coded->packed->kind != FILE_MEMORY || form_make(&coded->form, entry, coded->packed, coding_names[coding]) < 0)
         return;
     entry_weigh(cache, entry, coded->packed->stamp.size);
 }
 
-static int pack(struct file_cache *cache, struct file_entry *entry, struct file_coded *coded, struct file_wait *wait)
+static int pack(struct file_cache *cache, struct file_entry *entry, struct file_coded *coded, enum file_coding coding, struct file_wait *wait)
 {
     if (!coded->packed) {
         coded->packed = entry_new(cache, NULL, (struct slice){ "", 0 }, 0);
         if (!coded->packed)
             return -ENOENT;
         file_entry_ref(coded->packed);
-        load_pack(cache, coded->packed, entry);
+        load_pack(cache, coded->packed, entry, coding);
     }
     if (coded->packed->kind != FILE_LOADING) {
-        packed_done(cache, entry, coded);
+        packed_done(cache, entry, coded, coding);
         return coded->form.lines ? 1 : -ENOENT;
     }
     file_cache_leave(cache, wait);
@@ -245,26 +263,29 @@ static int pack(struct file_cache *cache, struct file_entry *entry, struct file_
     return 0;
 }
 
-int file_cache_coded(struct file_cache *cache, struct file_entry *entry, enum file_coding coding, struct file_wait *wait,
+int file_cache_coded(struct file_cache *cache, struct file_entry *entry, enum file_coding coding, int make, struct file_wait *wait,
                      const struct file_form **ret_form)
 {
     struct file_coded *coded = entry->coded[coding];
-    if (coded && coded->sibling && (!coded->sibling->live || entry_age(cache, coded->sibling) != ENTRY_CURRENT)) {
-        entry->coded[coding] = NULL;
-        coded_free(cache, coded);
-        coded = NULL;
-    }
-    if (!coded) {
+    if (coded && sibling_is_stale(cache, coded))
+        sibling_forget(cache, coded);
+    if (!coded || !coded->looked) {
         struct file_entry *sibling = NULL;
         int found = sibling_find(cache, entry, coding, wait, &sibling);
         if (found == 0)
             return 0;
-        coded = entry->coded[coding] = coded_new(entry, sibling, coding);
+        if (!coded)
+            coded = entry->coded[coding] = calloc(1, sizeof *coded);
         if (!coded)
             return -ENOENT;
+        coded_look(entry, coded, sibling, coding);
     }
-    if (!coded->form.lines && may_pack(entry, coding) && !(coded->packed && coded->packed->kind == FILE_FAILED)) {
-        int packed = pack(cache, entry, coded, wait);
+    if (coded->sibling)
+        coded->sibling->visited = true;
+    if (!make && coded->form.content != coded->sibling)
+        return -ENOENT;
+    if (!coded->form.lines && may_pack(entry) && !(coded->packed && coded->packed->kind == FILE_FAILED)) {
+        int packed = pack(cache, entry, coded, coding, wait);
         if (packed <= 0)
             return packed;
     }

@@ -25,12 +25,18 @@ struct file_stamp {
     struct timespec modified, changed;
 };
 
+/* An open folder (O_PATH). Whoever opens below it through the ring holds it: the number must not be another's when the kernel comes to it. */
+struct file_root {
+    int fd;
+    uint32_t uses;
+};
+
 struct file_folder {
     struct file_target target;  /* the names on the way to the folder itself */
     struct file_options options;
     struct file_options_text *text;
     char *path;
-    int fd;                     /* O_PATH; -1: to be opened */
+    struct file_root *root;     /* NULL: to be opened */
     uint32_t uses;              /* entries, and 1 while it has a handle */
     uint64_t device, inode;
     double checked_ms;
@@ -41,6 +47,7 @@ struct file_folder {
 struct file_coded {
     struct file_form form;
     struct file_entry *sibling, *packed; /* held; a sibling that failed says that there is none */
+    bool looked;                         /* for a sibling */
 };
 
 /*   LOADING ─load.c─▶ MEMORY, OPENED, DIRECTORY, LISTABLE, FAILED      `live` until it is changed, evicted or replaced; then it
@@ -65,16 +72,19 @@ struct file_entry {
     uint8_t kind;               /* enum file_kind */
     uint8_t index;              /* which of the folder's index names it is */
     bool live, queued, visited, uncovered, varies;
+    bool beside;                /* it was asked for beside a file that is there: nobody can ask for as many such as he likes */
     char *bytes;                /* lent by `loan` */
     uint64_t paged;             /* bytes of the mapping that they are; 0: they are not */
     char name[];                /* the path, NUL; for a listing also its order */
 };
 
 struct file_load; /* the work at one entry: load.h */
+struct file_hand;
 
 struct file_cache {
     struct net *net;
     struct file_watch *watch;
+    struct file_hand *hand;     /* NULL until there is work */
     struct file_cache_options options;
     struct file_folder *folders[FOLDERS_MAX];
     uint32_t folder_turns[FOLDERS_MAX];
@@ -104,6 +114,7 @@ enum entry_age { ENTRY_OLD, ENTRY_TO_CHECK, ENTRY_CURRENT };
 enum entry_age entry_age(const struct file_cache *cache, const struct file_entry *entry);
 void entry_drop(struct file_cache *cache, struct file_entry *entry);     /* out of the table */
 void entry_put_back(struct file_cache *cache, struct file_entry *now, struct file_entry *old);
+void entry_beside(struct file_cache *cache, struct file_entry *entry);   /* a sibling, there or not: it may stay as long as files may */
 void entry_keep(struct file_cache *cache, struct file_entry *entry);     /* loaded: may be evicted from now on */
 bool entry_bytes_new(struct file_entry *entry, uint64_t bytes);
 void entry_bytes_free(struct file_entry *entry);
@@ -117,21 +128,23 @@ void cache_note(struct file_cache *cache, int error, const char *path);
 struct file_folder *folder_at(const struct file_cache *cache, int handle); /* NULL: it was closed */
 void folder_free(struct file_cache *cache, uint32_t index);
 void folder_changed(struct file_cache *cache, struct file_folder *folder);
-int folder_ready(struct file_cache *cache, struct file_folder *folder);
+bool folder_is_doubtful(const struct file_cache *cache, const struct file_folder *folder); /* its path has to be followed (again) first */
+/* The kernel has just followed its path: what stands there (any descriptor; -1: nothing). 0 when it is open now, or -errno. */
+int folder_found(struct file_cache *cache, struct file_folder *folder, int fd);
+void root_unref(struct file_root *root); /* or NULL */
 void folder_leave(struct file_cache *cache, struct file_folder *folder);
 
 /* load.c */
 void load_begin(struct file_cache *cache, struct file_entry *entry, struct file_entry *old);
-void load_pack(struct file_cache *cache, struct file_entry *entry, struct file_entry *from);
+void load_pack(struct file_cache *cache, struct file_entry *entry, struct file_entry *from, enum file_coding coding);
+void load_on_hand(struct file_cache *cache);
 void load_on_net(struct file_cache *cache, const struct net_event *event);
 int loads_init(struct file_cache *cache);
 void loads_free(struct file_cache *cache);
 void stamp_of(const struct stat *st, struct file_stamp *ret);
 
-/* form.c, listing.c */
+/* form.c */
 bool entry_path(const struct file_entry *entry, char ret[FILE_PATH_BYTES_MAX]); /* with the index that was found; false: too long */
 int form_make(struct file_form *form, const struct file_entry *entry, struct file_entry *content, const char *coding);
 void form_free(struct file_form *form);
 void coded_free(struct file_cache *cache, struct file_coded *coded);
-bool listing_is_possible(const struct file_entry *entry);
-int listing_make(struct file_cache *cache, struct file_entry *entry); /* 0 with its bytes, or -errno */

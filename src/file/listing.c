@@ -1,21 +1,17 @@
 /* A folder as a page: its names with sizes and times, in the order asked for, with links to the other orders. Needs no script and nothing
- * from elsewhere. Reading a folder has no way that does not wait: it is done here and now, for at most NAMES_MAX names. */
+ * from elsewhere. Reading a folder has no way that does not wait, and large ones take long: a thread does it, for at most NAMES_MAX names. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "file/inner.h"
-#include "file/mime.h"
-#include "file/walk.h"
+#include "file/load.h"
 
-enum { NAMES_MAX = 10000 };
+enum { NAMES_MAX = 100000 };
 
 struct row {
     char *name;
@@ -29,21 +25,6 @@ struct rows {
     uint32_t count, room;
     bool cut;
 };
-
-static int folder_open_below(const struct file_entry *entry)
-{
-    struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = file_open_resolve((enum file_links)entry->folder->options.links) };
-    int fd = (int)syscall(SYS_openat2, entry->folder->fd, entry->path_bytes ? entry->name : ".", &how, sizeof how);
-    return fd < 0 ? -errno : fd;
-}
-
-bool listing_is_possible(const struct file_entry *entry)
-{
-    int fd = folder_open_below(entry);
-    if (fd >= 0)
-        close(fd);
-    return fd >= 0;
-}
 
 /* ---- reading ---- */
 
@@ -65,7 +46,7 @@ static bool row_add(struct rows *rows, int fd, const char *name)
     return copy != NULL;
 }
 
-static int rows_read(struct rows *rows, int fd, bool hidden)
+static int rows_read(struct rows *rows, const struct file_task *task, int fd, bool hidden)
 {
     DIR *folder = fdopendir(fd);
     if (!folder) {
@@ -77,7 +58,7 @@ static int rows_read(struct rows *rows, int fd, bool hidden)
         if (strcmp(each->d_name, ".") == 0 || strcmp(each->d_name, "..") == 0 || (each->d_name[0] == '.' && !hidden))
             continue;
         rows->cut = rows->count == NAMES_MAX;
-        if (rows->cut)
+        if (rows->cut || file_task_is_vain(task))
             break;
         error = row_add(rows, dirfd(folder), each->d_name) ? 0 : -ENOMEM;
     }
@@ -194,22 +175,17 @@ static void put_page(FILE *out, const struct file_entry *entry, const struct row
     fprintf(out, "</table>\n<p>%u %s%s\n</html>\n", rows->count, rows->count == 1 ? "entry" : "entries", rows->cut ? ", the first of more" : "");
 }
 
-int listing_make(struct file_cache *cache, struct file_entry *entry)
+/* Of the folder behind the load's descriptor. */
+void listing_run(struct file_task *task)
 {
+    struct file_load *load = load_of(task);
+    const struct file_entry *entry = load->entry;
     struct rows rows = { 0 };
-    struct stat st;
-    char order = entry->name[entry->path_bytes + 1];
+    char order = entry->name[entry->path_bytes + 1], *text = NULL;
     size_t bytes = 0;
-    int fd = folder_open_below(entry);
-    if (fd < 0)
-        return fd;
-    struct file_place place;
-    file_walk(cache->watch, entry->folder->fd, entry->name, (enum file_links)entry->folder->options.links, &entry->target, &place);
-    entry->uncovered = place.uncovered || file_watch_add(cache->watch, fd, (struct slice){ "", 0 }, &entry->target) < 0;
-    if (fstat(fd, &st) == 0)
-        stamp_of(&st, &entry->stamp);
-    int error = rows_read(&rows, fd, entry->folder->options.hidden);
-    FILE *out = error ? NULL : open_memstream(&entry->bytes, &bytes);
+    int fd = fcntl(load->fd, F_DUPFD_CLOEXEC, 0);
+    int error = fd < 0 ? -errno : rows_read(&rows, task, fd, entry->folder->options.hidden);
+    FILE *out = error ? NULL : open_memstream(&text, &bytes);
     if (out) {
         if (rows.count)
             qsort_r(rows.row, rows.count, sizeof *rows.row, compare, &order);
@@ -219,7 +195,7 @@ int listing_make(struct file_cache *cache, struct file_entry *entry)
         error = -ENOMEM;
     }
     rows_free(&rows);
-    entry->stamp.size = bytes;
-    entry->type = mime_type("html.html", 9);
-    return error;
+    if (error)
+        free(text);
+    load->made = (struct file_made){ error ? NULL : text, bytes, error };
 }

@@ -1,13 +1,15 @@
 /* Loading an entry, a step at a time, without waiting for a disk:
  *
- *   OPEN ─▶ (walk: who is depended on) ─▶ [AGE: too young to be told from its next content] ─▶ READ ─▶ done
- *     ▲──────── changed meanwhile: again, at most TRIES_MAX times ────────┘
+ *   [FOLDER] ─▶ OPEN ─▶ (walk: who is depended on) ─▶ [AGE: too young to be told from its next content] ─▶ READ ─▶ done
+ *                 ▲──────── changed meanwhile: again, at most TRIES_MAX times ────────┘
+ *               OPEN ─▶ LISTABLE: may it be listed? ─▶ done     LIST ─▶ (walk) ─▶ WORK ─▶ done     WORK: packed ─▶ done
  *
- * The path is opened through the ring first, which brings all of it into memory; then it is followed by hand, so that every name on the way is
- * watched; only then is the content read. What is true at the end was true while it was read: the same times before and after, and a time
+ * WORK is a thread's (hand.h). The path is opened through the ring first, which brings all of it into memory; then it is followed by hand,
+ * so that every name on the way is watched; only then is the content read. What is true at the end was true while it was read: the same times before and after, and a time
  * that is old enough to be told from that of a later change. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,7 +20,7 @@
 #include "file/mime.h"
 #include "file/walk.h"
 
-enum load_step { LOAD_OPEN, LOAD_AGE, LOAD_READ, LOAD_PACK };
+enum load_step { LOAD_FOLDER, LOAD_OPEN, LOAD_AGE, LOAD_READ, LOAD_LISTABLE, LOAD_LIST, LOAD_WORK };
 
 enum { READ_BYTES_MAX = 1 << 20 };
 
@@ -66,7 +68,8 @@ void loads_free(struct file_cache *cache)
         struct file_load *load = &cache->loads[i];
         if (!load->busy)
             continue;
-        pack_end(load);
+        root_unref(load->root);
+        free(load->made.bytes);
         if (load->fd >= 0)
             close(load->fd);
         if (load->old)
@@ -79,6 +82,8 @@ void loads_free(struct file_cache *cache)
 /* ---- begin and end ---- */
 
 static void open_next(struct file_cache *cache, struct file_load *load);
+static void load_done(struct file_cache *cache, struct file_load *load, enum file_kind kind, int error, bool keep);
+static void load_again(struct file_cache *cache, struct file_load *load, double ms);
 
 static struct file_load *load_get(struct file_cache *cache)
 {
@@ -121,7 +126,8 @@ static void load_put(struct file_cache *cache, struct file_load *load)
         close(load->fd);
     if (load->old)
         file_entry_unref(cache, load->old);
-    pack_end(load);
+    root_unref(load->root);
+    free(load->made.bytes);
     load->busy = false;
     load->next = cache->load_free;
     cache->load_free = load;
@@ -137,7 +143,8 @@ static void load_put(struct file_cache *cache, struct file_load *load)
     open_next(cache, load);
 }
 
-void load_done(struct file_cache *cache, struct file_load *load, enum file_kind kind, int error, bool keep)
+/* `keep` false: for those who wait for it only. */
+static void load_done(struct file_cache *cache, struct file_load *load, enum file_kind kind, int error, bool keep)
 {
     struct file_entry *entry = load->entry;
     bool is_true = entry->live && keep && entry->target.change != FILE_CHANGED;
@@ -179,30 +186,68 @@ static void load_retry(struct file_cache *cache, struct file_load *load)
 
 /* ---- opening ---- */
 
-static void open_next(struct file_cache *cache, struct file_load *load)
+static int open_ring(struct file_cache *cache, struct file_load *load, enum load_step step, int folder, const char *path, uint64_t flags, uint64_t resolve)
+{
+    load->step = (uint8_t)step;
+    return net_open(cache->net, folder, path, flags, resolve, cache->options.user, token_of(cache, load));
+}
+
+/* The folder as a folder, not its index: to see whether it may be listed, or to list it. */
+static int open_folder(struct file_cache *cache, struct file_load *load, enum load_step step)
+{
+    const struct file_entry *entry = load->entry;
+    return open_ring(cache, load, step, load->root->fd, entry->path_bytes ? entry->name : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+                     file_open_resolve((enum file_links)entry->folder->options.links));
+}
+
+static bool is_listing(const struct file_entry *entry)
+{
+    return entry->name[entry->path_bytes + 1] != 0;
+}
+
+static void open_below(struct file_cache *cache, struct file_load *load)
 {
     struct file_entry *entry = load->entry;
     char path[FILE_PATH_BYTES_MAX];
+    int error = entry_path(entry, path) ? 0 : -ENAMETOOLONG;
+    root_unref(load->root);
+    load->root = entry->folder->root;
+    load->root->uses++;
+    if (!error && is_listing(entry))
+        error = open_folder(cache, load, LOAD_LIST);
+    else if (!error)
+        error = open_ring(cache, load, LOAD_OPEN, load->root->fd, path, file_open_flags(), file_open_resolve(entry->folder->options.links));
+    if (error)
+        load_done(cache, load, FILE_FAILED, file_public_error(error), false);
+}
+
+static void open_next(struct file_cache *cache, struct file_load *load)
+{
+    struct file_entry *entry = load->entry;
     if (load->index == 0) {
         file_watch_forget(cache->watch, &entry->target);
         entry->target.change = FILE_UNCHANGED;
         entry->uncovered = false;
     }
     entry->index = (uint8_t)load->index;
-    int error = folder_ready(cache, entry->folder);
-    if (!error && !entry_path(entry, path))
-        error = -ENAMETOOLONG;
-    if (!error && entry->name[entry->path_bytes + 1] != 0) {
-        error = listing_make(cache, entry);
-        load_done(cache, load, error ? FILE_FAILED : FILE_MEMORY, file_public_error(error), error == 0 || error == -ENOENT);
+    if (!folder_is_doubtful(cache, entry->folder)) {
+        open_below(cache, load);
         return;
     }
-    load->step = LOAD_OPEN;
-    if (!error)
-        error = net_open(cache->net, entry->folder->fd, path, file_open_flags(), file_open_resolve(entry->folder->options.links), cache->options.user,
-                         token_of(cache, load));
+    int error = open_ring(cache, load, LOAD_FOLDER, AT_FDCWD, entry->folder->path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (error)
+        load_done(cache, load, FILE_FAILED, error, false);
+}
+
+static void folder_opened(struct file_cache *cache, struct file_load *load, int result)
+{
+    int error = folder_found(cache, load->entry->folder, result);
+    if (result >= 0)
+        close(result);
     if (error)
         load_done(cache, load, FILE_FAILED, file_public_error(error), false);
+    else
+        open_below(cache, load);
 }
 
 /* Watches all names on the way. Does what it finds agree with what opening found? */
@@ -210,7 +255,7 @@ static bool walk_agrees(struct file_cache *cache, struct file_load *load, const 
 {
     struct file_entry *entry = load->entry;
     struct file_place place;
-    int walked = file_walk(cache->watch, entry->folder->fd, path, (enum file_links)entry->folder->options.links, &entry->target, &place);
+    int walked = file_walk(cache->watch, load->root->fd, path, (enum file_links)entry->folder->options.links, &entry->target, &place);
     entry->uncovered |= place.uncovered;
     if (place.uncovered)
         cache_note(cache, place.why, entry->folder->path);
@@ -256,8 +301,8 @@ static void not_there(struct file_cache *cache, struct file_load *load, int erro
         load_done(cache, load, FILE_FAILED, error, error == -ENOENT || error == -EACCES); /* the others are this machine's, and pass */
     } else if (++load->index < entry->folder->options.index_count) {
         open_next(cache, load);
-    } else if (entry->folder->options.list && listing_is_possible(entry)) {
-        load_done(cache, load, FILE_LISTABLE, 0, true);
+    } else if (entry->folder->options.list && open_folder(cache, load, LOAD_LISTABLE) == 0) {
+        return;
     } else {
         load_done(cache, load, FILE_FAILED, -ENOENT, true);
     }
@@ -377,24 +422,71 @@ int file_entry_is_torn(const struct file_entry *entry)
     if (fstat(entry->fd, &st) < 0)
         return 1;
     stamp_of(&st, &now);
-    bool changed = now.modified.tv_sec != entry->stamp.modified.tv_sec || now.modified.tv_nsec != entry->stamp.modified.tv_nsec;
-    return now.size < entry->stamp.size || (now.size == entry->stamp.size && changed); /* what grows is what it was, most likely */
+    bool same = now.size == entry->stamp.size && now.modified.tv_sec == entry->stamp.modified.tv_sec &&
+                now.modified.tv_nsec == entry->stamp.modified.tv_nsec;
+    return !same && !(entry->folder->options.growing && now.size > entry->stamp.size);
 }
 
-/* ---- steps ---- */
+/* ---- work on a thread ---- */
 
-/* A timer for the next step; without one at once. */
-void load_again(struct file_cache *cache, struct file_load *load, double ms)
+struct file_load *load_of(struct file_task *task)
 {
-    if (load->step != LOAD_PACK) {
-        load->step = LOAD_AGE;
-        load->tries++;
-    }
-    if (net_timer_start(cache->net, ms, cache->options.user, token_of(cache, load)) < 0)
-        load_done(cache, load, FILE_FAILED, -ENOBUFS, false);
+    return (struct file_load *)((char *)task - offsetof(struct file_load, task));
 }
 
-void load_pack(struct file_cache *cache, struct file_entry *entry, struct file_entry *from)
+static void work_begin(struct file_cache *cache, struct file_load *load, void (*run)(struct file_task *task))
+{
+    load->step = LOAD_WORK;
+    load->task.run = run;
+    if (!cache->hand && (cache->hand = file_hand_new()))
+        net_watch(cache->net, file_hand_fd(cache->hand), cache->options.user);
+    if (!cache->hand || file_hand_give(cache->hand, &load->task) < 0)
+        load_done(cache, load, FILE_FAILED, -EAGAIN, false);
+}
+
+static void work_done(struct file_cache *cache, struct file_load *load)
+{
+    struct file_entry *entry = load->entry;
+    int error = load->made.error;
+    if (entry->folder == NULL) /* packed: of the same age as what it was made of */
+        entry->stamp = load->old->stamp;
+    entry->bytes = load->made.bytes;
+    entry->stamp.size = load->made.count;
+    load->made.bytes = NULL;
+    load_done(cache, load, error ? FILE_FAILED : FILE_MEMORY, file_public_error(error), error == 0 || error == -ENOENT);
+}
+
+/* The folder to be listed: whatever comes or goes in it from now on is told. */
+static void list(struct file_cache *cache, struct file_load *load, int result)
+{
+    struct file_entry *entry = load->entry;
+    struct file_place place;
+    struct stat st;
+    load->fd = result;
+    file_walk(cache->watch, load->root->fd, entry->name, (enum file_links)entry->folder->options.links, &entry->target, &place);
+    entry->uncovered = place.uncovered || file_watch_add(cache->watch, load->fd, (struct slice){ "", 0 }, &entry->target) < 0;
+    if (place.uncovered)
+        cache_note(cache, place.why, entry->folder->path);
+    if (fstat(load->fd, &st) == 0)
+        stamp_of(&st, &entry->stamp);
+    entry->type = mime_type("html.html", 9);
+    work_begin(cache, load, listing_run);
+}
+
+static void folder_opened_below(struct file_cache *cache, struct file_load *load, int result)
+{
+    if (load->step == LOAD_LISTABLE && result >= 0) {
+        load->fd = result;
+        load_done(cache, load, FILE_LISTABLE, 0, true);
+    } else if (result >= 0) {
+        list(cache, load, result);
+    } else {
+        int error = load->step == LOAD_LISTABLE ? -ENOENT : file_public_error(result);
+        load_done(cache, load, FILE_FAILED, error, error == -ENOENT);
+    }
+}
+
+void load_pack(struct file_cache *cache, struct file_entry *entry, struct file_entry *from, enum file_coding coding)
 {
     struct file_load *load = load_get(cache);
     file_entry_ref(entry);
@@ -405,8 +497,26 @@ void load_pack(struct file_cache *cache, struct file_entry *entry, struct file_e
     }
     file_entry_ref(from);
     load_start(cache, load, entry, from);
-    load->step = LOAD_PACK;
-    pack_step(cache, load);
+    load->coding = (uint8_t)coding;
+    work_begin(cache, load, pack_run);
+}
+
+void load_on_hand(struct file_cache *cache)
+{
+    struct file_task *task;
+    while (cache->hand && (task = file_hand_take(cache->hand)))
+        work_done(cache, load_of(task));
+}
+
+/* ---- steps ---- */
+
+/* From the beginning when a change will leave another time. */
+static void load_again(struct file_cache *cache, struct file_load *load, double ms)
+{
+    load->step = LOAD_AGE;
+    load->tries++;
+    if (net_timer_start(cache->net, ms, cache->options.user, token_of(cache, load)) < 0)
+        load_done(cache, load, FILE_FAILED, -ENOBUFS, false);
 }
 
 void load_on_net(struct file_cache *cache, const struct net_event *event)
@@ -414,8 +524,15 @@ void load_on_net(struct file_cache *cache, const struct net_event *event)
     struct file_load *load = &cache->loads[(uint32_t)event->token];
     must((uint32_t)event->token < cache->load_top && load->busy);
     switch ((enum load_step)load->step) {
+    case LOAD_FOLDER:
+        folder_opened(cache, load, event->result);
+        break;
     case LOAD_OPEN:
         opened(cache, load, event->result);
+        break;
+    case LOAD_LISTABLE:
+    case LOAD_LIST:
+        folder_opened_below(cache, load, event->result);
         break;
     case LOAD_AGE:
         load_retry(cache, load);
@@ -423,8 +540,7 @@ void load_on_net(struct file_cache *cache, const struct net_event *event)
     case LOAD_READ:
         has_read(cache, load, event->result);
         break;
-    case LOAD_PACK:
-        pack_step(cache, load);
-        break;
+    case LOAD_WORK:
+        never("a thread tells by its own way");
     }
 }

@@ -1,26 +1,29 @@
-/* The work at one entry, for load.c and pack.c. */
+/* The work at one entry, for load.c and those who do a part of it on a thread: pack.c, listing.c. */
 #pragma once
+#include "file/hand.h"
 #include "file/inner.h"
-
-struct z_stream_s;
 
 /* The work at one entry. */
 struct file_load {
     struct file_entry *entry;   /* held */
     struct file_entry *old;     /* what it may turn out to be still; held */
     struct file_load *next;
-    struct z_stream_s *packing;
+    struct file_root *root;     /* held: it is opened below this */
     uint64_t have;
     int fd;
     uint32_t index;             /* of the names tried in a folder */
     uint8_t step, tries;
+    uint8_t coding;             /* enum file_coding: that it is packed in */
     bool busy;
+    struct file_task task;      /* what is done on a thread: it reads `old`, the folder behind `fd` and names, and writes only this: */
+    struct file_made {
+        char *bytes;
+        uint64_t count;
+        int error;              /* 0; or -errno, and there are no bytes */
+    } made;
 };
 
-/* `keep` false: for those who wait for it only. */
-void load_done(struct file_cache *cache, struct file_load *load, enum file_kind kind, int error, bool keep);
-/* The next step when this time is over. */
-void load_again(struct file_cache *cache, struct file_load *load, double ms);
-
-void pack_step(struct file_cache *cache, struct file_load *load);
-void pack_end(struct file_load *load);
+/* Tasks, and whose they are. */
+struct file_load *load_of(struct file_task *task);
+void pack_run(struct file_task *task);
+void listing_run(struct file_task *task);

@@ -80,6 +80,8 @@ static int line_read(struct file_options_text *text, struct file_options *option
         options->list = 1;
     else if (strcmp(key, "plain") == 0)
         options->plain = 1;
+    else if (strcmp(key, "growing") == 0)
+        options->growing = 1;
     else
         return 0;
     return 1;

@@ -19,6 +19,7 @@ struct file_options {
     uint8_t hidden;          /* 1: names that begin with a dot are files like any other */
     uint8_t list;            /* 1: a folder without an index is listed */
     uint8_t plain;           /* 1: never coded, neither by siblings nor here */
+    uint8_t growing;         /* 1: files are only ever added to: what is added to one that is being sent does not change what is sent */
     uint32_t check_ms;       /* look at files that are older than this in the cache, whatever events say; 0: trust events */
     uint32_t index_count;
     const char *index[FILE_INDEX_MAX];
@@ -29,7 +30,7 @@ struct file_options {
 
 struct file_options_text;
 
-/* Options as lines "key value": links inside|never|anywhere, hidden, list, plain, check MS, index NAME, fallback PATH, missing PATH,
+/* Options as lines "key value": links inside|never|anywhere, hidden, list, plain, growing, check MS, index NAME, fallback PATH, missing PATH,
  * cache PATTERN<TAB>VALUE, download PATTERN. NULL: no memory, or not such lines. The strings live as long as the result. */
 struct file_options_text *file_options_read(struct slice text, struct file_options *ret_options);
 void file_options_free(struct file_options_text *text);

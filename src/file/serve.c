@@ -314,7 +314,7 @@ static void member_weigh(struct slice member, struct weights *weights)
         *slot = weight;
 }
 
-uint32_t file_codings_liked(const struct http_head *head, const char *base, enum file_coding ret_liked[FILE_CODINGS])
+uint32_t file_codings_liked(const struct http_head *head, const char *base, struct file_liking ret_liked[FILE_CODINGS])
 {
     struct weights weights = { { LIKED_UNSAID, LIKED_UNSAID, LIKED_UNSAID }, LIKED_UNSAID, LIKED_UNSAID };
     uint32_t count = 0;
@@ -329,13 +329,12 @@ uint32_t file_codings_liked(const struct http_head *head, const char *base, enum
     }
     for (int c = 0; c < FILE_CODINGS; c++) {
         int weight = weights.coding[c] != LIKED_UNSAID ? weights.coding[c] : weights.any;
-        weights.coding[c] = weight;
         if (weight <= 0 || weight < weights.identity)
             continue;
         uint32_t place = count++;
-        for (; place > 0 && weights.coding[ret_liked[place - 1]] < weight; place--)
+        for (; place > 0 && ret_liked[place - 1].weight < weight; place--)
             ret_liked[place] = ret_liked[place - 1];
-        ret_liked[place] = (enum file_coding)c;
+        ret_liked[place] = (struct file_liking){ (uint8_t)c, (uint16_t)weight };
     }
     return count;
 }

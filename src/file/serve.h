@@ -28,5 +28,10 @@ void file_judge(const struct file_version *version, const struct http_head *head
 
 enum file_coding { FILE_ZSTD, FILE_BROTLI, FILE_GZIP, FILE_CODINGS };
 
+struct file_liking {
+    uint8_t coding;  /* enum file_coding */
+    uint16_t weight; /* in thousandths (RFC 9110 §12.4.2) */
+};
+
 /* The codings that are liked at least as well as the file as it is, the best first, of equals in the order of the enum: how many. */
-uint32_t file_codings_liked(const struct http_head *head, const char *base, enum file_coding ret_liked[FILE_CODINGS]);
+uint32_t file_codings_liked(const struct http_head *head, const char *base, struct file_liking ret_liked[FILE_CODINGS]);

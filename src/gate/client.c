@@ -253,8 +253,8 @@ void client_update_drain(struct mg_worker *w, uint32_t conn)
         if (mark == NONE || after > mark)
             mark = (uint32_t)after;
     }
-    if (client->first != NONE && w->requests[client->first].paused && (mark == NONE || mark < w->settings.window_bytes / 2))
-        mark = (uint32_t)w->settings.window_bytes / 2;
+    if (client->first != NONE && w->requests[client->first].paused && (mark == NONE || mark < w->requests[client->first].pause_mark))
+        mark = w->requests[client->first].pause_mark;
     if (client->clogged && client->behind < w->settings.window_bytes / 2 && (mark == NONE || mark < w->settings.window_bytes / 2 - client->behind))
         mark = (uint32_t)(w->settings.window_bytes / 2) - client->behind;
     if (mark == NONE && client->phase == CLIENT_LAST && client->running == 0)

@@ -71,7 +71,7 @@ struct request {
     bool hold : 1;         /* Lua wants the slot after the answer */
     bool told : 1;         /* its end has been told to whoever holds it */
     bool fed : 1;          /* all of the content went to the upstream */
-    bool paused : 1;       /* the upstream waits for the client */
+    bool paused : 1;       /* the upstream, or the file, waits for the client: until `pause_mark` bytes are left */
     bool expect : 1;       /* 100 (Continue) is still owed */
     bool waiting : 1;      /* content was asked for that had not come */
     bool unread : 1;       /* the slot is kept for dropping its content */
@@ -91,7 +91,7 @@ struct request {
     int32_t body_error;
     double cut_ms;         /* limits.request_time was over then; 0: it is not */
     double body_token, drain_token, gone_token, hold_token;
-    uint32_t drain_mark;
+    uint32_t drain_mark, pause_mark;
     uint64_t sent_mark;    /* the connection's byte count at the end of this answer */
     struct peer peer;      /* of a connection that is gone */
     double bytes_out;      /* of the answer, its head included */

@@ -6,7 +6,7 @@
 #include "base/must.h"
 #include "gate/lend.h"
 
-enum { DIRECT_MAX = 16320, COPY_MAX = 2048, PIPELINED_ROOM = 512, FRAMING_ROOM = 64 };
+enum { DIRECT_MAX = 16320, COPY_MAX = 4096, PIPELINED_ROOM = 512, FRAMING_ROOM = 64 };
 
 /* ---- where bytes go ---- */
 

@@ -38,7 +38,7 @@ struct side *side_new(struct mg_worker *w)
     if (!side)
         return NULL;
     side->proxy = proxy_new(w->net, &options);
-    side->files = file_reader_new(w->net, w->request_most, USER_STREAM);
+    side->files = file_reader_new(w->net, w->request_most, w->settings.buffer_bytes, USER_STREAM);
     side->cache = file_cache_new(w->net, &cached);
     if (side->proxy && side->files && side->cache)
         return side;
@@ -50,7 +50,7 @@ void side_adapt(struct mg_worker *w)
 {
     struct proxy_options options = proxy_options_of(w);
     proxy_adapt(w->side->proxy, &options);
-    file_reader_adapt(w->side->files, w->request_most);
+    file_reader_adapt(w->side->files, w->request_most, w->settings.buffer_bytes);
     struct file_cache_options cached = cache_options_of(w);
     file_cache_adapt(w->side->cache, &cached);
 }

@@ -184,6 +184,7 @@ static void on_content(struct mg_worker *w, struct request *r, const struct prox
     int waiting = reply_write(w, r, event->bytes, event->count);
     if (waiting > (int)w->settings.window_bytes && r->exchange != NONE && !r->paused) {
         r->paused = true;
+        r->pause_mark = (uint32_t)w->settings.window_bytes / 2;
         proxy_read_pause(w->side->proxy, r->exchange);
         if (request_is_first(w, r))
             client_update_drain(w, r->pub.conn);
@@ -195,7 +196,7 @@ void side_proxy_drained(struct mg_worker *w, struct request *r)
 {
     if (!r->paused || r->exchange == NONE)
         return;
-    if (reply_waiting(w, r) > w->settings.window_bytes / 2) {
+    if (reply_waiting(w, r) > r->pause_mark) {
         client_update_drain(w, r->pub.conn);
         return;
     }

@@ -3,7 +3,7 @@ local ffi = require "ffi"
 local lfs = require "lfs"
 local unistd = require "posix.unistd"
 local driver = require "t.file.driver"
-local gzip = require "t.support.gzip"
+local decode = require "t.support.decode"
 local lib = driver.lib
 
 local ENOENT = -2
@@ -334,23 +334,23 @@ describe("another coding", function()
     end)
 
     it("is a sibling, as long as that is not older", function()
-        assert.is_nil(d:coded(root, "a.css", "br"))
+        assert.is_nil(d:coded(root, "a.css", "br", false))
         d:write("a.css.br", "brotli", 1600000000)
         d:turn(0)
-        local found = d:coded(root, "a.css", "br")
+        local found = d:coded(root, "a.css", "br", false)
         assert.equal("brotli", found.body)
         assert.is_truthy(found.lines:find("^Content%-Type: text/css; charset=utf%-8\r\nContent%-Encoding: br\r\nContent%-Length: 6\r\n"))
         assert.is_truthy(found.lines:find("Vary: Accept-Encoding", 1, true))
         assert.not_equal(d:get(root, "a.css").etag, found.etag)
         d:write("a.css", CONTENT .. "2", 1600000001)
         d:turn(0)
-        assert.is_nil(d:coded(root, "a.css", "br"))
+        assert.is_nil(d:coded(root, "a.css", "br", false))
         d:write("a.css.br", "brotli 2", 1600000001)
         d:turn(0)
-        assert.equal("brotli 2", d:coded(root, "a.css", "br").body)
+        assert.equal("brotli 2", d:coded(root, "a.css", "br", false).body)
         os.remove(d:path("a.css.br"))
         d:turn(0)
-        assert.is_nil(d:coded(root, "a.css", "br"))
+        assert.is_nil(d:coded(root, "a.css", "br", false))
     end)
 
     it("of an index is a sibling of the index", function()
@@ -358,37 +358,70 @@ describe("another coding", function()
         assert.equal("zstd", d:coded(root, "sub/", "zstd").body)
     end)
 
-    it("is gzip made here when there is no sibling, once for a content", function()
-        local inflate = gzip.gunzip
-        local found
-        assert.equal(3, d:loads(function() -- the file, the sibling that is not there, the packing
-            for _ = 1, 5 do found = d:coded(root, "a.css", "gzip") end
-        end))
-        assert.is_true(#found.body < 500)
-        assert.equal(CONTENT, inflate(found.body))
-        d:write("a.css.gz", "sibling")
-        d:turn(0)
-        assert.equal("sibling", d:coded(root, "a.css", "gzip").body)
-        d:write("a.css", CONTENT:upper(), 1600000001)
-        d:turn(0)
-        assert.equal(CONTENT:upper(), inflate(d:coded(root, "a.css", "gzip").body))
+    for _, coding in ipairs { "gzip", "br", "zstd" } do
+        it("is " .. coding .. " made here when there is no sibling, once for a content", function()
+            local suffix = ({ gzip = ".gz", br = ".br", zstd = ".zst" })[coding]
+            assert.is_nil(d:coded(root, "a.css", coding, false))
+            local found
+            assert.equal(1, d:loads(function()
+                for _ = 1, 5 do found = d:coded(root, "a.css", coding) end
+            end))
+            assert.is_true(#found.body < 500)
+            assert.equal(CONTENT, decode[coding](found.body))
+            assert.is_truthy(found.lines:find("Content-Encoding: " .. coding .. "\r\n", 1, true))
+            assert.is_nil(d:coded(root, "a.css", coding, false))
+            d:write("a.css" .. suffix, "sibling")
+            d:turn(0)
+            assert.equal("sibling", d:coded(root, "a.css", coding).body)
+            os.remove(d:path("a.css" .. suffix))
+            d:turn(0)
+            assert.equal(1, d:loads(function() found = d:coded(root, "a.css", coding) end)) -- to see that it is gone; it was packed already
+            assert.equal(CONTENT, decode[coding](found.body))
+            d:write("a.css", CONTENT:upper(), 1600000001)
+            d:turn(0)
+            assert.equal(CONTENT:upper(), decode[coding](d:coded(root, "a.css", coding).body))
+        end)
+    end
+
+    it("does not count what is missing beside files among what is asked for in vain", function()
+        assert.is_not_nil(d:coded(root, "a.css", "gzip"))
+        assert.equal(0, d:facts().failed)
+        d:get(root, "none.css")
+        assert.equal(1, d:facts().failed)
     end)
 
-    it("is not made of what is small, coded already, or does not become smaller", function()
-        assert.is_nil(d:coded(root, "small.css", "gzip"))
+    it("is not made of what is small, or does not become smaller", function()
         local noise = {}
         for at = 1, 4000 do noise[at] = string.char(math.random(0, 255)) end
         d:write("noise.css", table.concat(noise))
-        assert.is_nil(d:coded(root, "noise.css", "gzip"))
-        assert.equal(0, d:loads(function() assert.is_nil(d:coded(root, "noise.css", "gzip")) end))
+        for _, coding in ipairs { "gzip", "br", "zstd" } do
+            assert.is_nil(d:coded(root, "small.css", coding))
+            assert.is_nil(d:coded(root, "noise.css", coding))
+            assert.equal(0, d:loads(function() assert.is_nil(d:coded(root, "noise.css", coding)) end))
+        end
     end)
 
-    it("of a large file is made a piece at a time", function()
+    it("is made of large contents, too, while others are asked for", function()
         local large = driver.new { file_bytes_max = 2e6 }
         local content = text_of(1500000)
         large:write("large.txt", content)
+        large:write("small.txt", "small")
         local folder = large:open("")
-        assert.equal(content, gzip.gunzip(large:coded(folder, "large.txt", "gzip").body))
+        for _, coding in ipairs { "gzip", "br", "zstd" } do
+            assert.equal(content, decode[coding](large:coded(folder, "large.txt", coding).body))
+            assert.equal("small", large:get(folder, "small.txt").body)
+        end
+    end)
+
+    it("that is still being made when the cache is given up is not waited for", function()
+        local large = driver.new { file_bytes_max = 2e7, bytes_max = 1e8 }
+        large:write("large.txt", text_of(15000000))
+        local folder, wait = large:open(""), ffi.new("struct file_wait")
+        large:get(folder, "large.txt")
+        local _, entry = large:ask(folder, "large.txt", wait)
+        assert.equal(0, lib.file_cache_coded(large.cache, entry, 1, 0, wait, ffi.new("const struct file_form *[1]")))
+        large:wait_for(wait)
+        assert.equal(0, lib.file_cache_coded(large.cache, entry, 1, 1, wait, ffi.new("const struct file_form *[1]")))
     end)
 end)
 
@@ -429,6 +462,21 @@ describe("a listing", function()
         assert.equal("../ | inner/ | a &lt;&amp;&gt; ü.txt | b.txt", names("s"))
         assert.equal("../ | inner/ | b.txt | a &lt;&amp;&gt; ü.txt", names("t"))
         assert.equal("../ | inner/ | a &lt;&amp;&gt; ü.txt | b.txt", names("T"))
+    end)
+
+    it("of very many names is made while others are asked for", function()
+        d:mkdir("many")
+        assert.equal(0, os.execute(("cd '%s' && seq -f name%%06g 1 20000 | xargs touch"):format(d:path("many"))))
+        d:write("f", "text")
+        d:get(root, "f")
+        local wait = ffi.new("struct file_wait")
+        assert.equal(0, (d:ask(root, "many/", wait, "n")))
+        d:run(function() return d:facts().loading == 1 end)
+        assert.equal(0, d:loads(function() assert.equal("text", d:get(root, "f").body) end))
+        d:wait_for(wait)
+        local page = d:get(root, "many/", "n").body
+        assert.equal(20000, select(2, page:gsub("<tr><td>", "")) - 1)
+        assert.is_truthy(page:find("20000 entries", 1, true))
     end)
 
     it("shows what comes and goes", function()

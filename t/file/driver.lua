@@ -164,8 +164,8 @@ function driver:get(folder, path, order)
     error("asked for ever: " .. path)
 end
 
---- A file's representation in a coding, or nil.
-function driver:coded(folder, path, coding)
+--- A file's representation in a coding, or nil; `make` false: only a sibling.
+function driver:coded(folder, path, coding, make)
     local wait = ffi.new("struct file_wait")
     local form = ffi.new("const struct file_form *[1]")
     for _ = 1, 20 do
@@ -174,7 +174,7 @@ function driver:coded(folder, path, coding)
             self:wait_for(wait)
         elseif rc == 1 then
             lib.file_entry_ref(entry)
-            rc = lib.file_cache_coded(self.cache, entry, ({ zstd = 0, br = 1, gzip = 2 })[coding], wait, form)
+            rc = lib.file_cache_coded(self.cache, entry, ({ zstd = 0, br = 1, gzip = 2 })[coding], make == false and 0 or 1, wait, form)
             if rc == 0 then self:wait_for(wait) end
             local result = rc == 1 and describe_form(form[0]) or nil
             lib.file_entry_unref(self.cache, entry)

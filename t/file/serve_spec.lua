@@ -40,10 +40,10 @@ local status = judge
 --- The codings that a client likes, in its order.
 local function liked(value)
     local head, bytes = head_of(value and "Accept-Encoding: " .. value or "")
-    local found, names = ffi.new("enum file_coding[3]"), { [0] = "zstd", "br", "gzip" }
+    local found, names = ffi.new("struct file_liking[3]"), { [0] = "zstd", "br", "gzip" }
     local count = lib.file_codings_liked(head, bytes, found)
     local list = {}
-    for at = 0, count - 1 do list[at + 1] = names[tonumber(found[at])] end
+    for at = 0, count - 1 do list[at + 1] = names[found[at].coding] end
     return table.concat(list, " ")
 end
 

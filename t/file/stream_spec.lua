@@ -40,11 +40,11 @@ end
 
 --- Takes a stream to its end: content, number of pieces, and the error that ended it.
 local function drain(stream)
-    local bytes, count, parts = ffi.new("const char *[1]"), ffi.new("uint32_t[1]"), {}
+    local bytes, count, loan, parts = ffi.new("const char *[1]"), ffi.new("uint32_t[1]"), ffi.new("struct net_loan *[1]"), {}
     local guard = lib.net_timer_start(net, 5000, GUARD, 0)
     local result
     repeat
-        result = lib.file_stream_next(reader, stream, bytes, count)
+        result = lib.file_stream_next(reader, stream, bytes, count, loan)
         if result == 1 then
             parts[#parts + 1] = ffi.string(bytes[0], count[0])
             lib.file_stream_taken(reader, stream)
@@ -80,7 +80,7 @@ describe("a stream", function()
         path = os.tmpname()
         net = lib.net_new(ffi.new("struct net_options", { connections = 8, buffer_bytes = 1048576 }), message, 512)
         assert(net ~= nil, ffi.string(message))
-        reader = lib.file_reader_new(net, 4, USER)
+        reader = lib.file_reader_new(net, 4, 8 * ffi.sizeof("char[65600]"), USER)
         event = ffi.new("struct net_event")
     end)
 
@@ -112,16 +112,63 @@ describe("a stream", function()
         local stream = begin(open(text), 0, #text, 77)
         assert.same({ 77 }, turn())
         assert.same({}, turn(0))
-        local bytes, count = ffi.new("const char *[1]"), ffi.new("uint32_t[1]")
-        for _ = 1, 2 do assert.equal(1, lib.file_stream_next(reader, stream, bytes, count)) end
+        local bytes, count, loan = ffi.new("const char *[1]"), ffi.new("uint32_t[1]"), ffi.new("struct net_loan *[1]")
+        for _ = 1, 2 do assert.equal(1, lib.file_stream_next(reader, stream, bytes, count, loan)) end
         assert.equal(text:sub(1, 8), ffi.string(bytes[0], 8))
         lib.file_stream_taken(reader, stream)
-        assert.equal(1, lib.file_stream_next(reader, stream, bytes, count))
+        assert.equal(1, lib.file_stream_next(reader, stream, bytes, count, loan))
         assert.equal(text:sub(PIECE + 1, PIECE + 8), ffi.string(bytes[0], 8))
         lib.file_stream_taken(reader, stream)
-        assert.equal(0, lib.file_stream_next(reader, stream, bytes, count))
+        assert.equal(0, lib.file_stream_next(reader, stream, bytes, count, loan))
         local rest = drain(stream)
         assert.is_true(rest == text:sub(2 * PIECE + 1))
+    end)
+
+    it("reads on into what was lent when it has been sent", function()
+        local text = text_of(4 * PIECE)
+        local stream = begin(open(text), 0, #text)
+        local bytes, count, loans = ffi.new("const char *[1]"), ffi.new("uint32_t[1]"), {}
+        local function lend()
+            local loan = ffi.new("struct net_loan *[1]")
+            while lib.file_stream_next(reader, stream, bytes, count, loan) == 0 do turn() end
+            loan[0].pieces = 1 -- as the engine does while it sends
+            loans[#loans + 1] = loan[0]
+            lib.file_stream_taken(reader, stream)
+            return ffi.string(bytes[0], count[0])
+        end
+        local first, second = lend(), lend()
+        assert.is_true(first .. second == text:sub(1, 2 * PIECE))
+        assert.equal(2, lib.file_stream_lent(reader, stream))
+        assert.equal(-11, lib.file_stream_next(reader, stream, bytes, count, ffi.new("struct net_loan *[1]")))
+        loans[1].pieces = 0
+        assert.is_true(lend() == text:sub(2 * PIECE + 1, 3 * PIECE))
+        loans[2].pieces = 0
+        assert.is_true(lend() == text:sub(3 * PIECE + 1))
+        assert.equal(-61, lib.file_stream_next(reader, stream, bytes, count, ffi.new("struct net_loan *[1]")))
+        lib.file_stream_end(reader, stream)
+        settle()
+        assert.equal(2, facts().buffers)
+        for _ = 1, 2 do -- two are still being sent: others are made, and they are used again once they are sent
+            local other = begin(open(text), 0, #text)
+            drain(other)
+            lib.file_stream_end(reader, other)
+            settle()
+        end
+        assert.equal(4, facts().buffers)
+        loans[3].pieces, loans[4].pieces = 0, 0
+        local others = { begin(open(text), 0, #text), begin(open(text), 0, #text) }
+        for _, other in ipairs(others) do drain(other) end
+        assert.equal(4, facts().buffers)
+    end)
+
+    it("is refused when the buffers are used up", function()
+        lib.file_reader_adapt(reader, 4, 65600)
+        local fd = open(text_of(3 * PIECE))
+        local stream = assert(begin(fd, 0, 3 * PIECE)) -- with one buffer only
+        assert.same({ nil, -105 }, { begin(fcntl.open(path, fcntl.O_RDONLY), 0, 5) })
+        assert.is_true(drain(stream) == text_of(3 * PIECE))
+        lib.file_reader_adapt(reader, 4, 1e6)
+        assert.equal(text_of(5), (drain(begin(fcntl.open(path, fcntl.O_RDONLY), 0, 5))))
     end)
 
     it("says when the file has become shorter, after what is left of it", function()

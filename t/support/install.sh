@@ -14,7 +14,9 @@ pkg-config|pkgconf    finds the libraries
 libluajit2-5.1-dev|libluajit-5.1-dev  LuaJIT, which runs the handlers
 liburing-dev          io_uring, which moves the bytes
 lua-cjson-dev         JSON for Lua
-zlib1g-dev            compressed bodies'
+zlib1g-dev            compressed bodies
+libbrotli-dev         files in the coding br
+libzstd-dev           files in the coding zstd'
 test_needs='
 luajit2|luajit        runs the specs
 lua-busted            the test framework
