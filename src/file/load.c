@@ -5,8 +5,8 @@
  *               OPEN ─▶ LISTABLE: may it be listed? ─▶ done     LIST ─▶ (walk) ─▶ WORK ─▶ done     WORK: packed ─▶ done
  *
  * WORK is a thread's (hand.h). The path is opened through the ring first, which brings all of it into memory; then it is followed by hand,
- * so that every name on the way is watched; only then is the content read. What is true at the end was true while it was read: the same times before and after, and a time
- * that is old enough to be told from that of a later change. */
+ * so that every name on the way is watched; only then is the content read. What is true at the end was true while it was read: the same
+ * times before and after, and a time that is old enough to be told from that of a later change. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
