@@ -35,11 +35,11 @@ local function config(name, words)
     return process.write_file(words.folder .. "/" .. name, fill("bench/peers/" .. name, words))
 end
 
-local function moongate(words)
+local function moongate(words, engine)
     return {
         M.binary, "run", words.file or ("bench/apps/%s.lua"):format(words.app), "--listen", "127.0.0.1:" .. words.port,
         "--workers", tostring(words.workers or 1), "--name", ("bench-%s-%d"):format(words.app, words.port),
-        env = { ROUTES = tostring(words.routes or 1), UPSTREAM = words.upstream, FILES = words.files },
+        env = { ROUTES = tostring(words.routes or 1), UPSTREAM = words.upstream, FILES = words.files, MOONGATE_ENGINE = engine or "io_uring" },
     }
 end
 
@@ -52,6 +52,8 @@ local KINDS = {
     floor = { program = "cc", apps = { hello = true, captures = true, proxy = true, files = true }, command = floor },
     moongate = { program = M.binary, command = moongate,
         apps = { hello = true, reload = true, work = true, captures = true, routes = true, proxy = true, files = true } },
+    ["moongate-epoll"] = { program = M.binary, apps = { hello = true, captures = true, proxy = true, files = true },
+        command = function(words) return moongate(words, "epoll") end },
     nginx = { program = "nginx", apps = { hello = true, reload = true, captures = true, proxy = true, files = true },
         command = function(words)
             return { "nginx", "-p", words.folder, "-e", "stderr", "-c", config(words.app == "reload" and "nginx-reload.conf" or "nginx.conf", words) }
@@ -64,7 +66,7 @@ local KINDS = {
         command = function(words) return { "h2o", "-m", "worker", "-c", config("h2o.conf", words) } end },
 }
 -- In the order of the tables.
-M.NAMES = { "floor", "moongate", "nginx", "nginx-lua", "haproxy", "h2o" }
+M.NAMES = { "floor", "moongate", "moongate-epoll", "nginx", "nginx-lua", "haproxy", "h2o" }
 
 --- Whether a server is installed and has the app; otherwise nil and why not.
 function M.can_run(name, app)

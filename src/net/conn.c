@@ -66,7 +66,7 @@ uint32_t conn_new(struct net *net, int fd, enum conn_state first, enum net_role 
 void conn_release(struct net *net, uint32_t index)
 {
     struct conn *conn = &net->conns[index];
-    must(!conn->sending && !conn->connecting && !conn->out.first && !conn->dirty);
+    must(!conn->sending && !conn->connecting && !conn->out.first && !conn->dirty && !conn->listed);
     move(conn, CONN_FREE);
     conn->generation = (conn->generation + 1) & GENERATION_MASK;
     conn->next = net->conn_free;
@@ -130,10 +130,10 @@ static void mark_dirty(struct net *net, struct conn *conn)
 
 /* ---- closing: mark, cancel, join ---- */
 
-/* Each completion comes by here, and leaving the list of those with something to send; the last one closes. */
+/* Each completion comes by here, and leaving a list of those to be looked at; the last one closes. */
 void conn_try_join(struct net *net, struct conn *conn)
 {
-    if (conn->state != CONN_CLOSING || conn->sending || conn->connecting || conn->dirty)
+    if (conn->state != CONN_CLOSING || conn->sending || conn->connecting || conn->dirty || conn->listed)
         return;
     if (conn->receive == RECEIVE_ARMED || conn->receive == RECEIVE_STOPPING)
         return;

@@ -100,6 +100,13 @@ static ssize_t send_piece(struct net *net, const struct conn *conn, uint32_t mos
     return sent > 0 ? sent : -1;
 }
 
+/* splice(2) has no flag for it; operations of the ring look when they are submitted. */
+static void set_blocking(const struct net *net, const struct conn *conn, bool blocking)
+{
+    if (!(net->engine->socket_flags & SOCK_NONBLOCK))
+        fcntl(conn->fd, F_SETFL, blocking ? 0 : O_NONBLOCK);
+}
+
 void direct_send(struct net *net, struct conn *conn)
 {
     uint32_t left = TURN_BYTES;
@@ -107,12 +114,12 @@ void direct_send(struct net *net, struct conn *conn)
         conn_took(net, conn, 0);
         return;
     }
-    fcntl(conn->fd, F_SETFL, O_NONBLOCK); /* splice(2) has no flag for it; operations of the ring look when they are submitted */
+    set_blocking(net, conn, false);
     while (left > 0 && direct_is_due(net, conn)) {
         ssize_t sent = is_direct(conn->out.first) ? send_piece(net, conn, left) : send_before(conn);
         if (sent < 0 && errno != EINTR) {
             int error = errno;
-            fcntl(conn->fd, F_SETFL, 0);
+            set_blocking(net, conn, true);
             if (error == EAGAIN)
                 net->engine->send_room(net, conn);
             else
@@ -126,5 +133,5 @@ void direct_send(struct net *net, struct conn *conn)
         if (conn->state >= CONN_CLOSING)
             return;
     }
-    fcntl(conn->fd, F_SETFL, 0);
+    set_blocking(net, conn, true);
 }

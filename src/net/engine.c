@@ -94,7 +94,7 @@ static int stores_init(struct net *net)
     return net->timers && net->files && net->records ? 0 : -ENOMEM;
 }
 
-static struct net *open_with(const struct engine *engine, const struct net_options *options, char *ret_message, uint32_t message_bytes)
+struct net *engine_new(const struct engine *engine, const struct net_options *options, char *ret_message, uint32_t message_bytes)
 {
     struct net *net = calloc(1, engine->bytes);
     snprintf(ret_message, message_bytes, "%s", net ? "" : "not enough memory for the engine");
@@ -122,11 +122,6 @@ static struct net *open_with(const struct engine *engine, const struct net_optio
     read_clocks(net);
     wheel_init(&net->wheel, net->tick);
     return net;
-}
-
-struct net *net_new(const struct net_options *options, char *ret_message, uint32_t message_bytes)
-{
-    return open_with(&engine_uring, options, ret_message, message_bytes);
 }
 
 void net_free(struct net *net)

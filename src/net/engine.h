@@ -60,4 +60,7 @@ struct engine {
     uint64_t (*overflows)(const struct net *net);
 };
 
-extern const struct engine engine_uring;
+extern const struct engine engine_uring, engine_epoll;
+
+/* engine.c: as net_new(), with this one. */
+struct net *engine_new(const struct engine *engine, const struct net_options *options, char *ret_message, uint32_t message_bytes);

@@ -52,6 +52,8 @@ struct conn {
     uint8_t state, role, receive;
     bool wanted : 1;      /* the upper room wants bytes */
     bool sending : 1, polling : 1, dirty : 1, connecting : 1, linger : 1, ends : 1; /* polling: what is sending only waits for room */
+    bool asked : 1, listed : 1, readable : 1, to_end : 1;                 /* epoll_conn.c */
+    uint32_t ready_next;                                                  /* there, while listed */
 };
 
 struct record {
@@ -80,7 +82,7 @@ struct listener {
 };
 
 struct watch {
-    int fd;
+    int fd, own_fd; /* own_fd: epoll.c */
     uint32_t user, generation;
     bool wanted, armed;
 };

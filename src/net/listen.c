@@ -191,7 +191,7 @@ int net_watch(struct net *net, int fd, uint32_t user)
         watch->fd = fd;
         watch->user = user;
         watch->wanted = true;
-        watch->generation++;
+        watch->generation = (watch->generation + 1) & GENERATION_MASK;
         net->engine->watch(net, i);
         return 0;
     }

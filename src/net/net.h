@@ -7,6 +7,7 @@
  * what completed. Work on events happens afterwards; what that work asks for leaves with the next turn. */
 #pragma once
 #include "base/slice.h"
+#include "net/options.h"
 
 struct net;
 struct block;
@@ -52,18 +53,11 @@ struct net_event {
     double token;
 };
 
-struct net_options {
-    uint32_t connections;   /* clients and upstreams together at which accepting pauses; conn_connect gives -EMFILE at twice that and 1024 */
-    uint32_t buffer_bytes;  /* bound of all output blocks and kept input, in bytes */
-    uint32_t lent_buffers;  /* entries of the provided-buffer ring, a power of two; 0: chosen */
-    uint32_t lent_bytes;    /* size of each; 0: 4096 */
-    uint32_t timers;        /* bound of running timers; 0: a million */
-    uint32_t stall_ms;      /* NET_FAILED -ETIMEDOUT when a client takes nothing for so long (checked each quarter, told before 1.5 of it); 0: never */
-};
-
-/* NULL on failure, with a sentence for the user (cause and fix) in ret_message. */
+/* NULL on failure, with a sentence for the user (cause and fix) in ret_message. Else it is empty; or says why there is no ring, and how to get
+ * it, when it was left to the engine which one to take. */
 struct net *net_new(const struct net_options *options, char *ret_message, uint32_t message_bytes);
 void net_free(struct net *net);
+const char *net_engine(const struct net *net); /* "io_uring" or "epoll" */
 /* Bounds that hold from now on: connections, buffer_bytes and stall_ms of the options. More connections need net_grow() first. */
 void net_adapt(struct net *net, const struct net_options *options);
 /* Room for that many connections. 0, or -ENOMEM: nothing has changed. */

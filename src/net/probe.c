@@ -176,7 +176,7 @@ static int try_limit(struct io_uring *ring)
 
 int net_probe(struct probe_item ret_items[PROBE_ITEMS_MAX], char *ret_message, uint32_t message_bytes)
 {
-    struct net_options small = { .connections = 8, .buffer_bytes = 65536 };
+    struct net_options small = { .connections = 8, .buffer_bytes = 65536, .engine = ENGINE_IO_URING };
     struct net *net = net_new(&small, ret_message, message_bytes); /* as a worker does */
     if (!net)
         return -1;

@@ -90,6 +90,7 @@ static void uring_conn_stop(struct net *net, struct conn *conn)
 static void uring_accept(struct net *net, uint32_t index)
 {
     struct listener *listener = &net->listeners[index];
+    fcntl(listener->fd, F_SETFL, 0); /* of a socket that does not block, the ring would not wait for anybody */
     struct io_uring_sqe *sqe = uring_sqe(net, op_tag(OP_ACCEPT, listener->generation, index), 0, NULL);
     io_uring_prep_multishot_accept(sqe, listener->fd, NULL, NULL, SOCK_CLOEXEC);
     listener->armed = true;

@@ -19,6 +19,7 @@ local function compile(name, flags)
     end
     words[#words + 1] = "-luring"
     words[#words + 1] = "-lm"
+    words[#words + 1] = "-lpthread"
     local code, _, errors = process.run(words, 100)
     assert(code == 0, errors)
     return folder .. "/" .. name
