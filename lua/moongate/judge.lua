@@ -135,7 +135,7 @@ local function check_names(generation, whole)
                 if why then
                     add(generation, upstream.where, {
                         severity = "warning", message = ("upstream %q: the name %q is not known: %s"):format(upstream.name, host, why),
-                        hint = "a worker does not start as long as it is not known",
+                        hint = "its servers are left out as long as it is not known",
                     })
                 end
             end

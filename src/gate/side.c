@@ -90,6 +90,8 @@ bool side_step(struct mg_worker *w)
     const char *notice = file_cache_notice(w->side->cache);
     if (notice)
         worker_log(w, MG_LOG_WARN, notice, (uint32_t)strlen(notice));
+    while ((notice = proxy_notice(w->side->proxy)))
+        worker_log(w, MG_LOG_WARN, notice, (uint32_t)strlen(notice));
     if (side_file_step(w))
         return true;
     if (!proxy_event_next(w->side->proxy, &event))
@@ -104,7 +106,7 @@ void side_net_event(struct mg_worker *w, const struct net_event *event)
         side_on_stream(w, event);
     } else if (event->kind >= NET_TIMER && event->user == USER_CACHE) {
         file_cache_on_net(w->side->cache, event);
-    } else if (event->kind == NET_TIMER && event->user == USER_PROXY) {
+    } else if (event->kind >= NET_TIMER && event->user >= USER_PROXY && event->user <= USER_PROXY + PROXY_USERS) {
         proxy_on_net(w->side->proxy, event); /* what comes of it is taken in the turn */
     } else if (event->role == ROLE_UPSTREAM && event->kind >= NET_ACCEPTED && event->kind <= NET_CLOSED) {
         proxy_on_net(w->side->proxy, event);

@@ -264,7 +264,7 @@ static void dispatch(struct proxy *proxy, struct exchange *x, const char *head, 
     if (connecting == 1)
         return;
     if (x->attempt == 0)
-        x->failure.cause = CAUSE_SERVERS;
+        x->failure = (struct failure){ .cause = CAUSE_SERVERS, .reason = upstream_lack(x->upstream) };
     exchange_fail(proxy, x, x->failure);
 }
 

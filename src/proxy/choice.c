@@ -139,6 +139,8 @@ static bool is_full(const struct upstream *upstream, uint64_t out, uint64_t full
 bool choice_must_wait(struct proxy *proxy, struct upstream *upstream, uint64_t out)
 {
     refresh_if_due(upstream, net_now_ms(proxy->net));
+    if (!upstream->balance.spare)
+        return upstream_is_pending(upstream);
     return upstream->limited && is_full(upstream, out, seats_full(upstream));
 }
 
@@ -146,6 +148,8 @@ int choice_pick(struct proxy *proxy, struct upstream *upstream, uint64_t out, ui
 {
     double now_ms = net_now_ms(proxy->net);
     refresh_if_due(upstream, now_ms);
+    if (!upstream->balance.spare && upstream_is_pending(upstream))
+        return -EAGAIN; /* they will be known in a moment */
     uint64_t full = upstream->limited ? seats_full(upstream) : 0;
     int picked = seat >= 0 ? wanted(upstream, out, full, seat, now_ms) : -ENOENT;
     if (picked == -ENOENT) {

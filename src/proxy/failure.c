@@ -102,7 +102,7 @@ static void explain_cause(const struct failure *failure, const char *server, cha
         snprintf(out, room, "%s: %s", server, failure->reason);
         break;
     case CAUSE_SERVERS:
-        snprintf(out, room, "no server can be used");
+        snprintf(out, room, "no server can be used: %s", failure->reason ? failure->reason : "all are out of service");
         break;
     case CAUSE_REQUESTS:
         snprintf(out, room, "as many requests run as may (max_requests)");
@@ -111,7 +111,10 @@ static void explain_cause(const struct failure *failure, const char *server, cha
         snprintf(out, room, "all connections are in use (max_connections), and as many requests wait for one as may (queue)");
         break;
     case CAUSE_WAIT_TIME:
-        snprintf(out, room, "all connections are in use (max_connections), and none became free within %s (queue_time)", limit);
+        if (failure->reason)
+            snprintf(out, room, "%s within %s (queue_time)", failure->reason, limit);
+        else
+            snprintf(out, room, "all connections are in use (max_connections), and none became free within %s (queue_time)", limit);
         break;
     case CAUSE_SEND_TIME:
         snprintf(out, room, "%s: took nothing of the request for %s", server, limit);

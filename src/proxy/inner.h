@@ -8,10 +8,19 @@
 #include "net/net.h"
 #include "proxy/alarm.h"
 #include "proxy/exchange_inner.h"
+#include "proxy/names.h"
 #include "proxy/pool.h"
 #include "proxy/upstream.h"
 
 enum { RENDER_BYTES = 65536 + 4096 };
+
+enum { NOTICES_MAX = 16, NOTICE_BYTES = 384 };
+
+/* Sentences for the log; what does not fit is counted. */
+struct notices {
+    uint32_t first, count, lost;
+    char text[NOTICES_MAX][NOTICE_BYTES];
+};
 
 struct proxy {
     struct net *net;
@@ -19,7 +28,10 @@ struct proxy {
     struct upstream *upstreams[PROXY_UPSTREAMS_MAX];
     struct upstream *waiting; /* those with exchanges that wait */
     struct server *servers;
+    struct name *names;
+    struct resolver *resolver;
     struct alarms alarms;
+    struct notices notices;
     bool freed;               /* a connection has become free since waiting_turn() */
     struct terms *terms[PROXY_TERMS_MAX]; /* [0]: with nothing said */
 
@@ -49,3 +61,6 @@ struct proxy {
 
 /* pool.c */
 uint64_t proxy_random(struct proxy *proxy);
+
+/* notice.c: for proxy_notice() */
+void notice(struct proxy *proxy, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -57,7 +57,8 @@ struct proxy *proxy_new(struct net *net, const struct proxy_options *options)
         return NULL;
     }
     alarms_init(&proxy->alarms, net, options->user, proxy);
-    if (proxy_terms_open(proxy, (struct slice){ "", 0 }) != 0) {
+    proxy->resolver = resolver_new(net, &proxy->alarms, options->user + 1);
+    if (!proxy->resolver || proxy_terms_open(proxy, (struct slice){ "", 0 }) != 0) {
         proxy_free(proxy);
         return NULL;
     }
@@ -95,6 +96,8 @@ void proxy_free(struct proxy *proxy)
         return;
     exchanges_fini(proxy);
     partials_fini(proxy);
+    resolver_free(proxy->resolver);
+    names_fini(proxy);
     links_fini(proxy);
     upstreams_fini(proxy);
     servers_fini(proxy);

@@ -8,7 +8,7 @@
 struct net;
 struct proxy;
 
-enum { PROXY_SERVERS_MAX = 64, PROXY_UPSTREAMS_MAX = 256, PROXY_NAME_BYTES = 64 };
+enum { PROXY_SERVERS_MAX = 64, PROXY_UPSTREAMS_MAX = 256, PROXY_NAME_BYTES = 64, PROXY_USERS = 40 };
 
 /* Every bound of the room; 0 takes the default in brackets. */
 struct proxy_options {
@@ -26,7 +26,7 @@ struct proxy_options {
     uint32_t window_bytes;    /* request content waiting before the client is to be paused [65536] */
     uint32_t head_bytes;      /* longest response head [16384], at most that */
     uint32_t heads;           /* response heads that are here in part, at once [256] */
-    uint32_t user;            /* of NET_TIMER events: give those with it to proxy_on_net() */
+    uint32_t user;            /* of NET_TIMER and NET_READY events: give those with it and the PROXY_USERS behind it to proxy_on_net() */
 };
 
 /* NULL: out of memory. The engine is lent for the life of the proxy. */
@@ -43,12 +43,16 @@ int proxy_upstream_open(struct proxy *proxy, struct slice name, struct slice lin
 /* One for each open. After the last, kept connections are closed and exchanges in flight go on to their end. */
 void proxy_upstream_close(struct proxy *proxy, int upstream);
 
+/* The next sentence for the log about what became of a server or a name, lent until the next call; NULL: none. */
+const char *proxy_notice(struct proxy *proxy);
+
 struct proxy_server_facts {
     struct slice label;      /* lent until the upstream is closed */
     uint32_t weight;
     uint32_t connections;    /* open or opening, kept ones among them */
     uint32_t idle;           /* kept */
     uint32_t in_flight;      /* requests */
+    uint32_t backup;
     uint32_t failures;       /* to connect, in a row */
     double down_until_ms;    /* of the engine's clock */
 };

@@ -248,8 +248,11 @@ static void exchange_on_net(struct proxy *proxy, struct link *link, const struct
 
 void proxy_on_net(struct proxy *proxy, const struct net_event *event)
 {
-    if (event->kind == NET_TIMER) {
-        alarms_due(&proxy->alarms);
+    if (event->kind == NET_TIMER || event->kind == NET_READY) {
+        if (event->kind == NET_TIMER)
+            alarms_due(&proxy->alarms);
+        else
+            resolver_ready(proxy->resolver, event->user - proxy->options.user - 1);
         return;
     }
     must(event->owner < proxy->link_top);

@@ -105,6 +105,8 @@ int seat_add(struct proxy *proxy, struct upstream *upstream, uint32_t entry, con
     const struct spec_server *said = &upstream->spec.servers[entry];
     upstream->seats[at] = (struct seat){ .server = server, .entry = (uint8_t)entry, .backup = said->backup, .weight = said->weight,
                                          .connections_max = said->connections_max };
+    if (upstream->settled >> entry & 1)
+        upstream->seats[at].joined_ms = net_now_ms(proxy->net);
     upstream->balance.seats[at] = (struct balance_seat){ .load = &server->load, .name = server->name };
     server->seats++;
     choice_changed(upstream);
@@ -123,6 +125,80 @@ void seat_remove(struct proxy *proxy, struct upstream *upstream, uint32_t at)
     server_drop(proxy, server);
 }
 
+/* ---- names ---- */
+
+/* Weights of a service go up to 65535, and 0 is one, too; they are brought into our bounds with their proportions. */
+static void rank(struct seat *seat, const struct spec_server *said, const struct name *name, const struct resolved *one)
+{
+    uint32_t heaviest = BALANCE_WEIGHT_MAX;
+    uint16_t first = UINT16_MAX;
+    for (uint32_t i = 0; i < name->count; i++) {
+        if (name->list[i].weight > heaviest)
+            heaviest = name->list[i].weight;
+        if (name->list[i].priority < first)
+            first = name->list[i].priority;
+    }
+    uint32_t weight = one->weight * BALANCE_WEIGHT_MAX / heaviest;
+    seat->weight = (uint16_t)(weight ? weight : 1);
+    seat->backup = said->backup || one->priority > first;
+}
+
+static uint16_t port_of(const struct spec_server *said)
+{
+    const char *colon = strrchr(said->text, ':');
+    return (uint16_t)(colon ? atoi(colon + 1) : 0); /* its form was checked */
+}
+
+/* The seats of a line are those of its name's addresses. */
+static void follow(struct proxy *proxy, struct upstream *upstream, uint32_t entry)
+{
+    const struct name *name = upstream->names[entry];
+    const struct spec_server *said = &upstream->spec.servers[entry];
+    uint64_t stay = 0;
+    for (uint32_t i = 0; i < name->count; i++) {
+        struct proxy_address address;
+        const struct resolved *one = &name->list[i];
+        address_of_name(said->text, one->family, one->raw, name->is_service ? one->port : port_of(said), &address);
+        int at = seat_add(proxy, upstream, entry, &address);
+        if (at < 0) {
+            notice(proxy, "upstream \"%s\": %s: an upstream has at most %d servers: the further ones are left out", upstream->name, said->text,
+                   PROXY_SERVERS_MAX);
+            break;
+        }
+        if (name->is_service)
+            rank(&upstream->seats[at], said, name, one);
+        stay |= UINT64_C(1) << at;
+    }
+    for (uint32_t at = 0; at < upstream->seat_count; at++)
+        if (upstream->seats[at].server && upstream->seats[at].entry == entry && !(stay >> at & 1))
+            seat_remove(proxy, upstream, at);
+    if (name->count)
+        upstream->settled |= UINT64_C(1) << entry;
+}
+
+void upstream_follow(struct proxy *proxy, struct upstream *upstream, const struct name *name)
+{
+    for (uint32_t i = 0; i < upstream->spec.server_count; i++)
+        if (upstream->names[i] == name)
+            follow(proxy, upstream, i);
+}
+
+bool upstream_is_pending(const struct upstream *upstream)
+{
+    for (uint32_t i = 0; i < upstream->spec.server_count; i++)
+        if (upstream->names[i] && !upstream->names[i]->tried)
+            return true;
+    return false;
+}
+
+const char *upstream_lack(const struct upstream *upstream)
+{
+    for (uint32_t at = 0; at < upstream->seat_count; at++)
+        if (upstream->seats[at].server)
+            return "all are out of service";
+    return upstream->spec.server_count ? "the name of none of them can be found" : "there is none";
+}
+
 static int sit(struct proxy *proxy, struct upstream *upstream, uint32_t entry)
 {
     char why[128];
@@ -130,8 +206,16 @@ static int sit(struct proxy *proxy, struct upstream *upstream, uint32_t entry)
     struct address_name name;
     const struct spec_server *server = &upstream->spec.servers[entry];
     int kind = address_read(server->text, (uint32_t)strlen(server->text), server->service, &address, &name, why, sizeof why);
-    int at = kind == ADDRESS_SOCKET ? seat_add(proxy, upstream, entry, &address) : 0;
-    return at < 0 ? at : 0;
+    if (kind == ADDRESS_SOCKET) {
+        int at = seat_add(proxy, upstream, entry, &address);
+        upstream->settled |= UINT64_C(1) << entry;
+        return at < 0 ? at : 0;
+    }
+    upstream->names[entry] = name_get(proxy, name.host, server->service, &upstream->spec.options);
+    if (!upstream->names[entry])
+        return -ENOMEM;
+    follow(proxy, upstream, entry);
+    return 0;
 }
 
 static int fill(struct proxy *proxy, struct upstream *upstream)
@@ -151,6 +235,10 @@ static void empty(struct proxy *proxy, struct upstream *upstream)
     for (uint32_t i = 0; i < upstream->seat_count; i++)
         if (upstream->seats[i].server)
             seat_remove(proxy, upstream, i);
+    for (uint32_t i = 0; i < upstream->spec.server_count; i++)
+        if (upstream->names[i])
+            name_drop(proxy, upstream->names[i]);
+    memset(upstream->names, 0, sizeof upstream->names);
 }
 
 /* ---- opening ---- */
@@ -252,6 +340,7 @@ int proxy_server_facts(const struct proxy *proxy, int handle, uint32_t index, st
         .connections = server->links,
         .idle = server->idle_count,
         .in_flight = server->load.in_flight,
+        .backup = upstream->seats[index].backup,
         .failures = server->ejection.connects,
         .down_until_ms = server->ejection.until_ms,
     };

@@ -20,6 +20,7 @@
 #include "proxy/spec.h"
 
 struct exchange;
+struct name;
 struct proxy_request;
 struct upstream;
 
@@ -87,6 +88,8 @@ struct upstream {
     struct seat seats[PROXY_SERVERS_MAX];
     struct budget budget;      /* of what is sent again */
     struct waiting waiting;    /* exchanges for which no connection is free */
+    struct name *names[SPEC_SERVERS_MAX]; /* of its servers, by line; NULL: an address */
+    uint64_t settled;          /* lines that had servers before: what comes later begins slowly */
     char *lines;               /* as it was opened, owned: an equal one is the same */
     struct spec spec;
 };
@@ -101,6 +104,10 @@ struct upstream *upstream_of(const struct proxy *proxy, int handle); /* NULL: no
 void upstream_use(struct upstream *upstream);
 void upstream_drop(struct upstream *upstream);
 const char *upstream_label(const struct upstream *upstream, uint32_t seat); /* of its server, for messages */
+/* The name has other addresses than before. */
+void upstream_follow(struct proxy *proxy, struct upstream *upstream, const struct name *name);
+const char *upstream_lack(const struct upstream *upstream); /* why no server can be used */
+bool upstream_is_pending(const struct upstream *upstream); /* some name was not answered yet */
 struct slice upstream_host(const struct upstream *upstream); /* for a request that names none */
 int upstream_seat(const struct upstream *upstream, struct slice server); /* of that label or text; -1: none */
 void upstreams_fini(struct proxy *proxy);
@@ -109,10 +116,10 @@ int seat_add(struct proxy *proxy, struct upstream *upstream, uint32_t entry, con
 void seat_remove(struct proxy *proxy, struct upstream *upstream, uint32_t seat);
 
 /* choice.c: which server an exchange is sent to, and what is learnt from that */
-/* Which one is next: a seat; -ENOENT: none is left; -EAGAIN: those that are left have as many connections as they may have: wait. `out`: bit set of seats
+/* Which one is next: a seat; -ENOENT: none is left; -EAGAIN: wait, those that are left are full or not known yet. `out`: bit set of seats
  * that were tried; `key`: for a hash; `seat` ≥ 0: that one, if it may be used at all, whatever the balance. */
 int choice_pick(struct proxy *proxy, struct upstream *upstream, uint64_t out, uint64_t key, int seat);
-/* All that it could go to have as many connections as they may have. */
+/* All that it could go to have as many connections as they may have, or are not known yet. */
 bool choice_must_wait(struct proxy *proxy, struct upstream *upstream, uint64_t out);
 uint32_t choice_order(struct proxy *proxy, struct upstream *upstream, uint64_t key, uint32_t *ret_order);
 /* Who may be used has changed. */

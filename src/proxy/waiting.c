@@ -14,9 +14,10 @@ static void late(void *context, struct alarm *alarm)
 {
     struct proxy *proxy = context;
     struct upstream *upstream = of_alarm(alarm);
+    const char *why = upstream->balance.spare ? NULL : "no server is known yet, and none was";
     upstream_use(upstream); /* the last of its exchanges may end here */
     for (struct exchange *x; (x = upstream->waiting.first) && x->wait_until_ms <= net_now_ms(proxy->net);)
-        exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_WAIT_TIME, .ms = upstream->spec.options.queue_ms });
+        exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_WAIT_TIME, .ms = upstream->spec.options.queue_ms, .reason = why });
     watch_first(proxy, upstream);
     upstream_drop(upstream);
 }

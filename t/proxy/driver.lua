@@ -14,7 +14,7 @@ local M = {}
 local driver = {}
 driver.__index = driver
 local living = {}
-local GUARD = 0xfffffff
+local GUARD, USER = 0xfffffff, 1000
 
 local function slice(text)
     return ffi.new("struct slice", { text or "", text and #text or 0 })
@@ -28,7 +28,9 @@ function M.new(options, net)
     local self = setmetatable({ exchanges = {}, users = 0, event = ffi.new("struct net_event"), out = ffi.new("struct proxy_event") }, driver)
     self.net = lib.net_new(ffi.new("struct net_options", n), message, 512)
     assert(self.net ~= nil, ffi.string(message))
-    self.proxy = lib.proxy_new(self.net, ffi.new("struct proxy_options", options or {}))
+    local o = { user = USER }
+    for key, value in pairs(options or {}) do o[key] = value end
+    self.proxy = lib.proxy_new(self.net, ffi.new("struct proxy_options", o))
     living[self] = true
     return self
 end
@@ -154,7 +156,8 @@ function driver:turn(wait)
     while lib.net_event_next(self.net, self.event) ~= 0 do
         if self.event.kind == ffi.C.NET_TIMER and self.event.user == GUARD then
             in_time = false
-        elseif self.event.role == ffi.C.ROLE_UPSTREAM and self.event.kind <= ffi.C.NET_CLOSED then
+        elseif self.event.kind >= ffi.C.NET_TIMER and self.event.user >= USER and self.event.user <= USER + ffi.C.PROXY_USERS
+            or self.event.role == ffi.C.ROLE_UPSTREAM and self.event.kind <= ffi.C.NET_CLOSED then
             lib.proxy_on_net(self.proxy, self.event)
         end
         self:drain()
@@ -179,6 +182,27 @@ function driver:pass(ms)
     local timer = lib.net_timer_start(self.net, ms, GUARD, 0)
     assert(timer >= 0)
     while self:turn() do end
+end
+
+--- What it would write to the log, so far.
+function driver:notices()
+    local lines = {}
+    while true do
+        local text = lib.proxy_notice(self.proxy)
+        if text == nil then return lines end
+        lines[#lines + 1] = ffi.string(text)
+    end
+end
+
+--- Labels of the servers that an upstream has now.
+function driver:labels(upstream)
+    local labels = {}
+    for at = 0, 63 do
+        local facts = self:server(upstream, at)
+        if facts then labels[#labels + 1] = ffi.string(facts.label.at, facts.label.bytes) end
+    end
+    table.sort(labels)
+    return labels
 end
 
 function driver:facts()

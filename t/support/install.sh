@@ -16,7 +16,8 @@ liburing-dev          io_uring, which moves the bytes
 lua-cjson-dev         JSON for Lua
 zlib1g-dev            compressed bodies
 libbrotli-dev         files in the coding br
-libzstd-dev           files in the coding zstd'
+libzstd-dev           files in the coding zstd
+libc-ares-dev         names of servers, without blocking'
 test_needs='
 luajit2|luajit        runs the specs
 lua-busted            the test framework
