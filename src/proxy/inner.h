@@ -7,6 +7,7 @@
 #include "base/reserve.h"
 #include "net/net.h"
 #include "proxy/alarm.h"
+#include "proxy/choice.h"
 #include "proxy/exchange_inner.h"
 #include "proxy/names.h"
 #include "proxy/pool.h"

@@ -66,7 +66,7 @@ static void answered(void *context, const struct resolve_answer *answer)
         snprintf(name->why, sizeof name->why, "%s", answer->why);
         if (!was_bad)
             notice(proxy, "the name %s cannot be found: %s; %s", name->host, name->why,
-                   name->count ? "its last addresses stay in use" : "its servers are left out until it can");
+                   name->count ? "its last addresses stay in use" : "its servers are left out until it is found");
         if (!was_tried)
             tell_upstreams(proxy, name);
     } else {

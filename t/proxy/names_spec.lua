@@ -50,7 +50,7 @@ describe("a server that is named", function()
         local api = open "api.test:80"
         local x = d:run(d:begin(api, GET))
         assert.same({ "failed", 503, 'upstream "api": no server can be used: the name of none of them can be found' }, { x.ended, x.status, x.sentence })
-        assert.matches("the name api.test cannot be found: .*; its servers are left out until it can", d:notices()[1])
+        assert.matches("the name api.test cannot be found: .*; its servers are left out until it is found", d:notices()[1])
     end)
 
     it("moves with its name when the answer's time is over, and keeps the connections that stay", function()
@@ -103,7 +103,7 @@ describe("a server that is named", function()
         names = dns.start "api.test SILENT 0 -"
         local x = d:run(d:begin(open("api.test:80", "queue_ms 50\n"), GET))
         assert.equal(503, x.status)
-        assert.matches("no server is known yet, and none was within 50 ms", x.sentence)
+        assert.matches("no server is known yet, and none was within 50ms", x.sentence)
     end)
 
     it("is found in /etc/hosts without asking", function()
