@@ -53,6 +53,8 @@ return {
     replay       = "32k",   -- longest proxied request, its body included, that is kept to be sent to another server
     cache        = "64m",   -- memory of one worker for files; beyond it those asked for least are given up
     cache_file   = "4m",    -- largest file kept in memory; larger ones are read while they are sent
+    fetches      = 1024,    -- requests of one worker's scripts to other servers (mg.fetch) open at once; beyond it another fails
+    fetch_unread = "60s",   -- content of such a response waits to be read, and its server with it; then it is given up; 0: no limit
     window       = "64k",   -- bytes of one stream waiting to be sent before its writer waits
   },
 

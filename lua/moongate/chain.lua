@@ -5,6 +5,7 @@ local ffi = require "ffi"
 local abi = require "moongate.abi"
 local await = require "moongate.await"
 local descriptor = require "moongate.descriptor"
+local failures = require "moongate.failure"
 local fits = require "moongate.fits"
 local handles = require "moongate.handles"
 local isolate = require "moongate.isolate"
@@ -242,7 +243,7 @@ local function emit_limited(source, depth, app, group, route)
     if not group.own_limits then return emit_route(source, depth, app, route) end
     local limit = route.options and route.options.body or group.default_limit
     source:add(depth, "if C.mg_body_limit(w, slot, %.0f) < 0 then", limit)
-    source:add(depth + 1, "answer(app, req, v[%d])", source:value(response.failure(413, nil, "the content is longer than this resource takes")))
+    source:add(depth + 1, "answer(app, req, v[%d])", source:value(failures.new(413, nil, "the content is longer than this resource takes")))
     source:add(depth, "else")
     emit_route(source, depth + 1, app, route)
     source:add(depth, "end")
@@ -395,13 +396,13 @@ end
 
 --- No route for the path. Filters see this, too; the answer is the error handler's.
 local function not_found()
-    return response.failure(404, "not-found", "nothing is at this path")
+    return failures.new(404, "not-found", "nothing is at this path")
 end
 
 --- None for the method.
 local function method_wrong(req)
     if req.method == "OPTIONS" then return 204 end
-    return response.failure(405, "method-not-allowed", req.method .. " is not one of its methods")
+    return failures.new(405, "method-not-allowed", req.method .. " is not one of its methods")
 end
 
 local function built_in_groups()

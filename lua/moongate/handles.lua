@@ -129,6 +129,29 @@ function M.terms(held, descriptor)
     return handle
 end
 
+--- Terms that a request made: their number is bounded, and the oldest give way. "": nothing was said.
+local passing_terms, passing_order, passing_at = {}, {}, 1
+local PASSING_TERMS_MAX = 256
+
+--- Their handle; or nil when there is no more room.
+---@param lines string
+---@return integer?
+function M.passing_terms(lines)
+    if lines == "" then return 0 end
+    local known = passing_terms[lines]
+    if known then return known end
+    local handle = C.mg_terms_open(abi.worker, lines, #lines)
+    if handle < 0 then return nil end
+    local oldest = passing_order[passing_at]
+    if oldest then
+        C.mg_terms_close(abi.worker, passing_terms[oldest])
+        passing_terms[oldest] = nil
+    end
+    passing_order[passing_at], passing_terms[lines] = lines, handle
+    passing_at = passing_at % PASSING_TERMS_MAX + 1
+    return handle
+end
+
 --- Lets go of all. Upstreams that no other generation names are closed.
 ---@param held moongate.Handles
 function M.close(held)

@@ -4,6 +4,7 @@ local abi = require "moongate.abi"
 local answers = require "moongate.answers"
 local caller = require "moongate.caller"
 local descriptor = require "moongate.descriptor"
+local fetch = require "moongate.fetch"
 local ghost = require "moongate.ghost"
 local json = require "moongate.json"
 local names = require "moongate.names"
@@ -29,6 +30,9 @@ local mg = {
     text = answers.text, html = answers.html, json = answers.json, redirect = answers.redirect, file = answers.file,
     stream = answers.stream, sse = answers.sse, respond = answers.respond,
     proxy = descriptor.proxy,
+
+    -- other servers
+    fetch = fetch.fetch,
 
     -- waiting
     sleep = tasks.sleep, spawn = sharing(tasks.spawn), all = sharing(tasks.all), any = sharing(tasks.any), race = sharing(tasks.race),

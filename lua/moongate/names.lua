@@ -9,9 +9,10 @@ local M = {}
 ---@field list string[] the names, sorted
 ---@field settable table<string, boolean> what may be assigned
 ---@field instead table<string, string> what to write for a name that other systems have
+---@field title? string what it is called in a text
 
 local function kind(spec)
-    local made = { members = {}, list = {}, settable = {}, instead = spec.instead or {} }
+    local made = { members = {}, list = {}, settable = {}, instead = spec.instead or {}, title = spec.title }
     for mark, words in pairs { [":"] = spec.methods, ["."] = spec.functions, ["="] = spec.values } do
         for name in words:gmatch("[%w_]+") do
             made.members[name] = mark
@@ -30,7 +31,7 @@ local ARGUMENTS = "what the query says is in req.query, captures of the path are
 
 M.kinds = {
     mg = kind {
-        functions = [[after all any app array escape every extend_request file html json log now proxy race raise redirect respond sleep
+        functions = [[after all any app array escape every extend_request fetch file html json log now proxy race raise redirect respond sleep
             spawn sse stream text time timeout upstream worker]],
         values = "null",
         instead = {
@@ -51,7 +52,7 @@ M.kinds = {
         },
     },
     req = kind {
-        methods = "accepts chunks form header_list header_values inflated is_gone json on_done parts save text",
+        methods = "accepts chunks form forward header_list header_values inflated is_gone json on_done parts save text",
         values = [[authority content_length content_type cookies headers host id method params path port query query_string remote remote_port
             scheme state target version]],
         instead = {
@@ -64,8 +65,11 @@ M.kinds = {
             get_header = "req.headers[name]", header = "req.headers[name]", get = "req.headers[name]",
         },
     },
-    res = kind { methods = "add_header set_cookie", values = "body headers status", settable = "body headers status",
-        instead = { text = "res.body", code = "res.status", status_code = "res.status", header = "res.headers[name]" } },
+    res = kind { methods = "add_header json map set_cookie text", values = "body headers status", settable = "body headers status",
+        instead = { code = "res.status", status_code = "res.status", header = "res.headers[name]" } },
+    fetched = kind { title = "res", methods = "chunks close header_list header_values json save text", values = "headers ok status url",
+        instead = { body = "res:text() is its content, res:json() what that says", code = "res.status", status_code = "res.status",
+            read = "res:chunks() is its content piece by piece", data = "res:json()", header = "res.headers[name]" } },
     out = kind { methods = "drain flush is_gone write", values = "",
         instead = { print = "out:write(text)", send = "out:write(text)", close = "a stream ends when its function returns",
             finish = "a stream ends when its function returns", ["end"] = "a stream ends when its function returns" } },
@@ -85,7 +89,8 @@ M.options = {
 
 --- Writes a member the way it is used: `app:get`, `req.path`.
 local function written(what, name)
-    return what .. (M.kinds[what].members[name] == ":" and ":" or ".") .. name
+    local known = M.kinds[what]
+    return (known.title or what) .. (known.members[name] == ":" and ":" or ".") .. name
 end
 M.written = written
 
@@ -97,15 +102,16 @@ M.written = written
 ---@return string hint
 function M.missing(what, name, others)
     local names = M.kinds[what]
-    local message = ("%s has no %s"):format(what, schema.shown(name))
-    if type(name) ~= "string" then return message, ("what %s has is called by name, as in %s"):format(what, written(what, names.list[1])) end
+    local title = names.title or what
+    local message = ("%s has no %s"):format(title, schema.shown(name))
+    if type(name) ~= "string" then return message, ("what %s has is called by name, as in %s"):format(title, written(what, names.list[1])) end
     if names.instead[name] then return message, names.instead[name] end
     local all = { unpack(names.list) }
     for _, other in ipairs(others or {}) do all[#all + 1] = other end
     local near = schema.nearest(name, all)
     if near then return message, ("did you mean %s?"):format(written(what, near)) end
-    if #all > LISTED_MAX then return message, ("what %s has is listed in lua/README.md"):format(what) end
-    return message, ("%s has: %s"):format(what, table.concat(all, ", "))
+    if #all > LISTED_MAX then return message, ("what %s has is listed in lua/README.md"):format(title) end
+    return message, ("%s has: %s"):format(title, table.concat(all, ", "))
 end
 
 --- What to say when one is assigned that cannot be.

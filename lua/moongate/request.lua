@@ -333,6 +333,18 @@ function Request:save(path)
     return require("moongate.spool").write(path, pieces.iterator(next_piece, self))
 end
 
+--- Passes this request on to an upstream, and waits for the head of the response: a value to look at, and to return; or nil, message, code.
+--- Content that was not read goes along as it comes, once; what was read by text() can be sent again.
+---@param target moongate.Upstream|string|table an upstream, or what mg.proxy() made
+---@param options? table as of mg.proxy
+---@return moongate.Fetched?
+function Request:forward(target, options)
+    check_self(self, "forward")
+    local descriptor = require "moongate.descriptor"
+    local made = descriptor.is(target) and target or descriptor.proxy(target, options)
+    return require("moongate.proxied").forward(alive[self._p.program].app, self, made)
+end
+
 --- ---- other ----
 
 --- Has the client left?

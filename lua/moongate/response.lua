@@ -5,16 +5,20 @@ local abi = require "moongate.abi"
 local answers = require "moongate.answers"
 local await = require "moongate.await"
 local descriptor = require "moongate.descriptor"
+local ending = require "moongate.ending"
 local error_page = require "moongate.error_page"
+local failures = require "moongate.failure"
+local fetched = require "moongate.fetched"
 local handles = require "moongate.handles"
 local json = require "moongate.json"
 local loop = require "moongate.loop"
+local mapped = require "moongate.mapped"
 local out = require "moongate.out"
 local paths = require "moongate.paths"
+local proxied = require "moongate.proxied"
 local alive = require("moongate.programs").alive
 local request = require "moongate.request"
 local result = require "moongate.result"
-local stacks = require "moongate.stack"
 
 local M = {}
 
@@ -29,10 +33,6 @@ local SET = C.MG_FIELD_SET
 --- ---- errors ----
 
 local KINDS = { [404] = "not-found", [405] = "method-not-allowed", [500] = "internal-error" }
-local CODES = {
-    ["not-found"] = 404, ["method-not-allowed"] = 405, ["internal-error"] = 500,
-    ["handler-time"] = 503, ["out-of-memory"] = 503, ["request-time"] = 503, ["too-many-tasks"] = 503,
-}
 local phrase = ffi.new("char[64]")
 
 local function phrase_of(status)
@@ -46,13 +46,13 @@ end
 
 --- A kind that the app has a handler for is not a surprise: it is not logged.
 local function is_expected(app, kind)
-    return kind ~= nil and CODES[kind] == nil and app.error_handlers[kind] ~= nil
+    return kind ~= nil and failures.CODES[kind] == nil and app.error_handlers[kind] ~= nil
 end
 
 local function log(level, text)
     C.mg_log(abi.worker, level, text, #text)
 end
-M.log = log
+M.log, M.traced, M.over = log, failures.traced, ending.over
 
 --- ` (site.lua:14)`: where the route of a request was written; "" for those that nobody wrote.
 local function place_of(req)
@@ -122,7 +122,7 @@ function M.fail(app, req, status, err, keep)
     rawset(req, "_used", true)
     rawset(req, "_erring", handler.where)
     err.status, err.id = status, req.id
-    local ok, a, b, c = xpcall(handler.fn, M.traced, req, err)
+    local ok, a, b, c = xpcall(handler.fn, failures.traced, req, err)
     if ok then ok, a = pcall(send_handled, app, req, status, a, b, c) end
     if ok then return end
     log_failure(req, ("the error handler at %s failed: %s"):format(handler.where, shown(a)))
@@ -134,37 +134,10 @@ function M.fail(app, req, status, err, keep)
     plain_answer(req, 500, { message = a })
 end
 
-local function is_error_status(status)
-    return type(status) == "number" and status >= 400 and status <= 599 and status % 1 == 0
-end
-
---- What an error value that was raised says: its status, kind and message.
-function M.describe_error(value, stack)
-    local status, err = 500, { value = value, raised = true }
-    local is_answer = type(value) == "table" and (rawget(value, "status") ~= nil or rawget(value, "kind") ~= nil)
-    if is_answer then
-        err.kind, err.message = rawget(value, "kind"), rawget(value, "message")
-        local given = rawget(value, "status")
-        status = is_error_status(given) and given or CODES[err.kind] or 500
-    end
-    local text = is_answer and (rawget(value, "overrun") or stacks.answer(err.kind or value.status, err.message))
-        or stacks.shown(value):gsub("^moongate%.%a+:%d+: ", "") -- after a tail call no line of the script is left to point at
-    err.message = err.message or not is_answer and text or nil
-    err.traceback = stack and stacks.clean(text .. "\n" .. stack) or text
-    err.stack = stack
-    return status, err
-end
-
---- Whatever was raised as text, with where: for xpcall.
-function M.traced(failure)
-    local _, err = M.describe_error(failure, (debug.traceback("", 2):gsub("^\n", "")))
-    return err.traceback
-end
-
 --- A handler raised (or its dispatcher died): log what nobody expected, answer, or cut the stream.
 function M.raised(app, slot, value, stack)
     local req = request.objects[slot]
-    local status, err = M.describe_error(value, stack)
+    local status, err = failures.describe(value, stack)
     if value == await.CANCELLED then status, err = 503, { message = "the work was cancelled" } end
     local failed = rawget(req, "_failed") -- the content was broken: that is why, most likely
     if failed and status == 500 then
@@ -172,13 +145,13 @@ function M.raised(app, slot, value, stack)
     elseif status >= 500 and value ~= await.CANCELLED and not is_expected(app, err.kind) then
         log_failure(req, err.traceback)
     end
-    M.hold(app, req)
+    ending.hold(app, req)
     if req._p.flags % 4 >= 2 then -- MG_REQ_BEGUN
         C.mg_stream_end(abi.worker, slot, 1)
     else
         M.fail(app, req, status, err)
     end
-    M.over(app, req)
+    ending.over(app, req)
 end
 
 --- Even that failed: the least that can be said.
@@ -191,7 +164,7 @@ function M.give_up(app, slot, message)
         C.mg_fields_clear(abi.worker, slot)
         plain_error(req, 500, "this request failed; its id in the log is " .. req.id)
     end
-    M.over(app, req)
+    ending.over(app, req)
 end
 
 --- ---- sending ----
@@ -212,10 +185,13 @@ local function send(req, status, body, content)
     error(("a body is a string or a table, not %s"):format(kind == "number" and "the number " .. tostring(body) or "a " .. kind), 0)
 end
 
-local function stream(req, status, made)
-    check_rc(C.mg_stream_begin(abi.worker, req._slot, status, made.content, made.length or -1), "stream")
+--- `maps`: what filters change the pieces with.
+local function stream(req, status, made, maps)
+    check_rc(C.mg_stream_begin(abi.worker, req._slot, status, made.content, not maps and made.length or -1), "stream")
     local writer = out.new(req)
+    local finish_maps = maps and mapped.attach(writer, maps)
     if made.events then made.events(out.events(writer)) else made.stream(writer) end
+    if finish_maps then finish_maps() end
     if req._p.generation == writer.generation then C.mg_stream_end(abi.worker, req._slot, 0) end
 end
 
@@ -257,7 +233,7 @@ end
 --- What the generated dispatcher calls when a folder without filters has no answer: `rc` is why.
 function M.failed_folder(app, req, rc, made)
     fail_file(app, req, rc, made.dir)
-    M.over(app, req)
+    ending.over(app, req)
 end
 
 --- The fields of an answer, before its content.
@@ -268,10 +244,56 @@ local function apply(req, made)
     if made.type and not made.file then set_field(req._slot, "content-type", made.type, 0) end
 end
 
+local NO_MAP = "res:map: a file's content does not pass through Lua: leave files out of the filter's pattern"
+
 --- What has content that is not a body at hand.
-local function send_rest(app, req, made, status, keep)
-    if made.file then return send_named_file(app, req, made.file, status, made.type, keep) end
-    return stream(req, status, made)
+local function send_rest(app, req, made, status, keep, maps)
+    if made.file then
+        if maps then error(NO_MAP, 0) end
+        return send_named_file(app, req, made.file, status, made.type, keep)
+    end
+    return stream(req, status, made, maps)
+end
+
+--- Fields of an upstream that speak of the very bytes that it sent.
+local OF_BYTES = { "etag", "accept-ranges", "content-md5", "digest", "content-digest", "repr-digest" }
+
+local function forget_fields(req, names)
+    for _, name in ipairs(names) do C.mg_field_set(abi.worker, req._slot, name, #name, "", 0, C.MG_FIELD_REMOVE) end
+end
+
+--- A response's content piece by piece through Lua.
+local function pump(req, status, response, maps)
+    local has_none = status == 204 or status == 304 or req.method == "HEAD"
+    if maps then forget_fields(req, OF_BYTES) end
+    stream(req, status, { content = NONE, stream = function(writer)
+        if not has_none then mapped.pump(response, writer) end
+    end }, not has_none and maps or nil)
+    fetched.let_go(response)
+end
+
+--- A response that a script holds, whose fields are the answer's already.
+local function send_fetched(app, req, status, response, maps)
+    local text = fetched.whole(response)
+    if text then
+        if maps then
+            forget_fields(req, OF_BYTES)
+            text = mapped.whole(maps, text)
+        end
+        return check_rc(C.mg_reply(abi.worker, req._slot, status, NONE, text, #text), "answer", status)
+    elseif maps or fetched.is_uploading(response) then
+        return pump(req, status, response, maps)
+    end
+    local handle, message = fetched.take(response)
+    if not handle then error("a fetched response was returned: " .. message, 0) end
+    local rc = C.mg_fetch_reply(abi.worker, req._slot, handle, status)
+    if rc < 0 then M.fail(app, req, 502, { message = "the response head of the upstream is too large" }) end
+end
+
+--- The fields of a response, but for those that were set for this answer.
+local function take_fields(req, response)
+    local head = fetched.head_text(response)
+    C.mg_fetch_fields(abi.worker, req._slot, head, #head)
 end
 
 local function send_response(app, req, made, status)
@@ -281,24 +303,8 @@ local function send_response(app, req, made, status)
     return send(req, status, made.body, made.content)
 end
 
---- Captures in the target of a redirect or of a proxied path. `encode`: they are put back as they came.
-local function expand(req, template)
-    local p = req._p
-    local names = alive[p.program].names[p.match.route] or request.NO_NAMES
-    return (template:gsub("([:*])([%w_]*)", function(mark, name)
-        if mark == "*" and name == "" then name = "*" end
-        for at = 1, #names do
-            if names[at] == name then
-                local part = p.match.captures[at - 1]
-                return ffi.string(p.path + part.at, part.bytes)
-            end
-        end
-        return nil
-    end))
-end
-
 local function send_redirect(req, made)
-    local to, query = expand(req, made.to), req.query_string
+    local to, query = proxied.expand(req, made.to), req.query_string
     if made.keep_query and query ~= "" then
         local before, fragment = to:match("^([^#]*)(.*)$")
         to = before .. (before:find("?", 1, true) and "&" or "?") .. query .. fragment
@@ -307,18 +313,9 @@ local function send_redirect(req, made)
     check_rc(C.mg_reply(abi.worker, req._slot, made.status, NONE, "", 0), "redirect")
 end
 
-local PROXY_ERRORS = { [-22] = 400, [-74] = 400, [-7] = 431, [-2] = 502, [-16] = 500 }
-
 local function send_proxy(app, req, made, keep)
-    local handle, message = handles.upstream(app.held, made.upstream)
-    if not handle then error(message, 0) end
-    local terms, why = handles.terms(app.held, made)
-    if not terms then error(why, 0) end
-    local target = made.options.path and expand(req, made.options.path) or ""
-    if target ~= "" and req.query_string ~= "" then target = target .. "?" .. req.query_string end
-    local text = rawget(req, "_text") -- what a filter has read whole is forwarded all the same
-    local rc = C.mg_reply_proxy(abi.worker, req._slot, handle, terms, target, #target, text, text and #text or 0)
-    if rc < 0 then M.fail(app, req, PROXY_ERRORS[rc] or 503, { message = "the request cannot be forwarded" }, keep) end
+    local status = proxied.send(app, req, made)
+    if status ~= 0 then M.fail(app, req, status, { message = "the request cannot be forwarded" }, keep) end
 end
 
 --- Answers that are said by a value.
@@ -333,13 +330,6 @@ local function send_descriptor(app, req, made, keep)
 end
 M.send_descriptor = send_descriptor
 
---- An answer by the app's error handler, said by a value instead of raised.
-local Failure = {}
-Failure.__index = Failure
-function M.failure(status, kind, message)
-    return setmetatable({ status = status, kind = kind, message = message }, Failure)
-end
-
 local TWO_VALUES = "returned a string and something else: a status comes first, as in `return 200, body`"
 
 --- Neither nil nor a value of another type is an answer. `filter`: where the filter was written that returned it.
@@ -352,28 +342,69 @@ end
 
 --- `return nil, message, code`: the error that it stands for.
 local function failure_of(app, req, message, code)
-    local status = is_error_status(code) and code or CODES[code or ""] or 500 -- other numbers are codes of the system
+    local status = failures.is_error_status(code) and code or failures.CODES[code or ""] or 500 -- other numbers are codes of the system
     if status == 500 and not is_expected(app, code) then log_failure(req, "returned nil, " .. tostring(message)) end
-    return M.failure(status, type(code) == "string" and code or nil, tostring(message))
+    return failures.new(status, type(code) == "string" and code or nil, tostring(message))
+end
+
+--- A proxied answer that no filter has looked at: what they have set goes to C, and the rest never comes to Lua.
+local function send_unseen(app, req, res)
+    local made, status = res._rest, rawget(res, "status")
+    res._rest, res._lazy = false, false
+    if status ~= nil then
+        if type(status) ~= "number" or status < 200 or status > 599 or status % 1 ~= 0 then check_rc(-22, "answer", status) end
+        C.mg_own_status(abi.worker, req._slot, status)
+    end
+    return send_descriptor(app, req, made, true)
+end
+
+--- A filter's body in the place of a response's content: what was said of that holds no more.
+local function replace_content(req, response, body)
+    if body ~= fetched.whole(response) then
+        forget_fields(req, OF_BYTES)
+        forget_fields(req, { "content-encoding", "content-range" })
+        if type(body) == "table" then forget_fields(req, { "content-type" }) end
+    end
+    fetched.let_go(response)
+end
+
+--- A body at hand, changed by filters.
+local function send_mapped(req, status, body, content, maps)
+    if type(body) == "table" then
+        local text, message = json.encode(body)
+        if not text then error("the answer cannot be JSON: " .. message, 0) end
+        body, content = text, JSON
+    end
+    return send(req, status, mapped.whole(maps, body), content)
 end
 
 --- An answer that went through filters.
 local function finish_result(app, req, res)
-    local rest, status, body = res._rest, res.status, res.body
     if res ~= req._res then error("a response of another request was returned", 0) end
-    res._rest, res.body = false, false
+    local body, maps = res.body, res._maps
+    if res._lazy then
+        if not body and not maps then return send_unseen(app, req, res) end
+        result.look(res)
+    end
+    local rest, status = res._rest, res.status
+    res._rest, res.body, res._maps = false, false, false
+    if body and fetched.is(rest) then replace_content(req, rest, body) end
     if body == nil or body == false then
-        if getmetatable(rest) == Failure then
-            if status ~= rest.status then rest = M.failure(status) end
+        if failures.is(rest) then
+            if status ~= rest.status then rest = failures.new(status) end
             return M.fail(app, req, status, { kind = rest.kind, message = rest.message }, true)
         elseif is_response(rest) then
-            return send_rest(app, req, rest, status, true)
+            return send_rest(app, req, rest, status, true, maps)
+        elseif fetched.is(rest) then
+            return send_fetched(app, req, status, rest, maps)
         elseif rest then
+            if maps and rest.kind == "files" then error(NO_MAP, 0) end
             return send_descriptor(app, req, rest, true)
         end
-        if is_error_status(status) and handler_for(app, status) then return M.fail(app, req, status, { message = phrase_of(status) }, true) end
+        if failures.is_error_status(status) and handler_for(app, status) then return M.fail(app, req, status, { message = phrase_of(status) }, true) end
         body = nil
     end
+    if maps and body ~= nil then return send_mapped(req, status, body, res._content or nil, maps) end
     return send(req, status, body, res._content or nil)
 end
 
@@ -384,7 +415,11 @@ local function finish_status(app, req, status, body, headers, in_error)
         set_fields(req._slot, headers)
     end
     if is_response(body) then return send_response(app, req, body, status) end
-    if body == nil and not in_error and is_error_status(status) and handler_for(app, status) then
+    if fetched.is(body) then
+        take_fields(req, body)
+        return send_fetched(app, req, status, body)
+    end
+    if body == nil and not in_error and failures.is_error_status(status) and handler_for(app, status) then
         return M.fail(app, req, status, { message = phrase_of(status) }, headers ~= nil)
     end
     return send(req, status, body)
@@ -405,10 +440,13 @@ function finish(app, req, a, b, c, in_error, filter)
             return finish_result(app, req, a)
         elseif class == Response then
             return send_response(app, req, a)
-        elseif class == Failure then
+        elseif failures.is(a) then
             return M.fail(app, req, a.status, { kind = a.kind, message = a.message })
         elseif descriptor.is(a) then
             return send_descriptor(app, req, a)
+        elseif fetched.is(a) then
+            take_fields(req, a)
+            return send_fetched(app, req, a.status, a)
         end
         return send(req, 200, a)
     elseif a == nil and b ~= nil then
@@ -430,10 +468,17 @@ local function result_of_value(req, res, value)
         end
     elseif getmetatable(value) == Result then
         error("a response of another request was returned", 0)
-    elseif getmetatable(value) == Failure then
+    elseif failures.is(value) then
         res.status, res._rest = value.status, value
     elseif descriptor.is(value) then
         res._rest = value
+        if value.kind == "proxy" then
+            res._lazy = true
+            rawset(res, "status", nil) -- who reads it waits for the upstream's
+        end
+    elseif fetched.is(value) then
+        take_fields(req, value)
+        res.status, res._rest = value.status, value
     else
         res.body, res._content = value, JSON
     end
@@ -445,7 +490,8 @@ function M.result(app, req, a, b, c, filter)
     local res = req._res or result_of(req)
     if a == res then return res end
     C.mg_fields_clear(abi.worker, req._slot) -- those of an answer that is not sent: next() was called before
-    res.status, res.body, res._content, res._rest = 200, false, false, false
+    if res._rest and fetched.is(res._rest) then fetched.let_go(res._rest) end
+    res.status, res.body, res._content, res._rest, res._lazy, res._maps = 200, false, false, false, false, false
     local kind = type(a)
     if kind == "string" then
         if b ~= nil then error(TWO_VALUES, 0) end
@@ -453,6 +499,8 @@ function M.result(app, req, a, b, c, filter)
     elseif kind == "number" then
         if c ~= nil then set_fields(req._slot, c) end
         if is_response(b) then
+            result_of_value(req, res, b)
+        elseif fetched.is(b) then
             result_of_value(req, res, b)
         elseif b ~= nil then
             res.body = b
@@ -468,105 +516,20 @@ function M.result(app, req, a, b, c, filter)
     return res
 end
 
---- ---- after the answer ----
-
-local function run_hook(fn, req, where)
-    local title = where and "on_done at " .. where or "an on_done hook"
-    C.mg_beat_task(abi.worker, title, #title, 0) -- each has its own time
-    local ok, message = xpcall(fn, M.traced, req)
-    if not ok then log(3, ("on_done%s: %s"):format(where and " at " .. where or "", message)) end
-end
-
-local hooks_running, hooks_token, is_patient = 0, 0, true
-
---- The end of the worker waits for hooks that run still, until it is told not to.
-function M.wait_for_hooks()
-    if hooks_running == 0 or not is_patient then return end
-    hooks_token = await.token()
-    await.wait()
-end
-
-function M.wait_no_more()
-    is_patient = false
-    await.wake(hooks_token, true)
-end
-
---- Waits for the last byte (or for the client's end), runs the hooks, lets the slot go.
-local function done_task(app, req)
-    local slot, task = req._slot, await.current()
-    task.request = req
-    local token = await.token()
-    if C.mg_hold(abi.worker, slot, token) == 0 then await.wait() end
-    for _, hook in ipairs(app.done) do run_hook(hook.fn, req, hook.where) end
-    for _, fn in ipairs(req._hooks or {}) do run_hook(fn, req) end
-    task.request = nil
-    request.reset(req)
-    C.mg_release(abi.worker, slot)
-    hooks_running = hooks_running - 1
-    if hooks_running == 0 then await.wake(hooks_token, true) end
-end
-
---- Keeps the slot beyond its answer when somebody wants to know its end.
-local function hold(app, req)
-    if req._held or not (req._hooks or app.done[1]) then return end
-    if C.mg_hold(abi.worker, req._slot, 0) < 0 then return end
-    rawset(req, "_used", true)
-    rawset(req, "_held", "waiting")
-end
-
---- What the error handler shall find when an answer that C has taken over fails there, by slot.
-local taken_over = {}
-
-local function keep_for_failure(req)
-    local kept = taken_over[req._slot]
-    if not kept then
-        kept = {}
-        taken_over[req._slot] = kept
-    end
-    kept.generation, kept.id, kept.state, kept.erring = req._p.generation, rawget(req, "id"), rawget(req, "state"), rawget(req, "_erring")
-    kept.keep = rawget(req, "_keep")
-end
-
-local function bring_back(req)
-    local kept = taken_over[req._slot]
-    if not kept then return end
-    taken_over[req._slot] = nil
-    if kept.generation ~= req._p.generation then return end
-    rawset(req, "_used", true)
-    rawset(req, "id", kept.id)
-    rawset(req, "state", kept.state)
-    rawset(req, "_erring", kept.erring)
-    rawset(req, "_keep", kept.keep)
-end
-
---- The request is over for its dispatcher.
-function M.over(app, req)
-    if req._held == "waiting" then
-        rawset(req, "_held", "told")
-        hooks_running = hooks_running + 1
-        await.spawn(done_task, app, req).steady = true
-    elseif not req._held and req._used then
-        if req._p.flags % 8 < 4 then keep_for_failure(req) end -- not MG_REQ_ENDED
-        request.reset(req)
-    end
-end
-
 --- What the generated dispatcher calls for all but the simplest answers.
 function M.answer(app, req, a, b, c, filter)
-    hold(app, req)
+    ending.hold(app, req)
     finish(app, req, a, b, c, false, filter)
-    M.over(app, req)
+    ending.over(app, req)
 end
 
 --- C could not answer: an upstream failed, or content is beyond its limit.
 function M.failed_below(app, slot, status, message)
     local req = request.objects[slot]
-    if not req._held then bring_back(req) end
-    hold(app, req)
+    if not req._held then ending.bring_back(req) end
+    ending.hold(app, req)
     M.fail(app, req, status, { message = message }, rawget(req, "_keep"))
-    M.over(app, req)
+    ending.over(app, req)
 end
-
-M.hold = hold
 
 return M

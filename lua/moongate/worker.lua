@@ -26,13 +26,13 @@ end
 --- By enum mg_control.
 local function orders()
     local C, await = abi.C, require "moongate.await"
-    local generation, response = require "moongate.generation", require "moongate.response"
+    local ending, generation = require "moongate.ending", require "moongate.generation"
     local NO_DESCRIPTOR = 2 ^ 32 - 1
     local obey = {}
     obey[tonumber(C.MG_CONTROL_STOP)] = function(border)
-        if border.argument == 0 then return response.wait_no_more() end -- the time is over
+        if border.argument == 0 then return ending.wait_no_more() end -- the time is over
         await.spawn(function() -- all connections have ended
-            response.wait_for_hooks()
+            ending.wait_for_hooks()
             generation.stop_all()
             C.mg_end(abi.worker, "", 0)
         end, nil, nil, nil, false)

@@ -14,6 +14,7 @@
 
 #include "abi/memory.h"
 #include "base/must.h"
+#include "gate/fetch.h"
 #include "gate/gate.h"
 #include "gate/overdue.h"
 #include "gate/trial.h"
@@ -29,7 +30,7 @@ static const double LENGTH_MOST = 0x1p53; /* the last whole number of Lua's that
 static struct request *running(struct mg_worker *w, uint32_t slot)
 {
     struct request *r = request_at(w, slot);
-    return r && r->state != REQUEST_ENDED && r->exchange == NONE && r->stream == NONE && !r->file ? r : NULL;
+    return r && r->state != REQUEST_ENDED && !request_is_below(r) ? r : NULL;
 }
 
 /* NULL also when its answer has begun. */
@@ -331,6 +332,86 @@ EXPORT int32_t mg_reply_proxy(struct mg_worker *w, uint32_t slot, int32_t upstre
 {
     struct request *r = unanswered(w, slot);
     return r ? side_reply_proxy(w, r, upstream, terms, (struct slice){ target, bytes }, (struct slice){ content, content_bytes }) : -EALREADY;
+}
+
+EXPORT void mg_own_status(struct mg_worker *w, uint32_t slot, uint32_t status)
+{
+    struct request *r = unanswered(w, slot);
+    if (r)
+        r->own_status = status >= 200 && status <= 599 ? (uint16_t)status : 0;
+}
+
+/* ---- fetches ---- */
+
+EXPORT int32_t mg_fetch_begin(struct mg_worker *w, int32_t upstream, int32_t terms, const char *head, uint32_t bytes, double length, uint32_t slot)
+{
+    struct request *r = slot != NONE ? request_at(w, slot) : NULL;
+    if (!w->side)
+        return -ENOTCONN;
+    if (length < FETCH_NO_CONTENT || !(length <= LENGTH_MOST))
+        return -EINVAL;
+    return fetch_begin(w, upstream, terms, (struct slice){ head, bytes }, length, r && r->state != REQUEST_ENDED ? slot : NONE);
+}
+
+EXPORT int32_t mg_fetch_forward(struct mg_worker *w, uint32_t slot, int32_t upstream, int32_t terms, const char *target, uint32_t bytes,
+                                const char *content, uint32_t content_bytes)
+{
+    struct request *r = unanswered(w, slot);
+    if (!r || r->fetch != NONE)
+        return -EALREADY;
+    return fetch_forward(w, r, upstream, terms, (struct slice){ target, bytes }, (struct slice){ content, content_bytes });
+}
+
+EXPORT int32_t mg_fetch_head(struct mg_worker *w, int32_t fetch, double token)
+{
+    struct fetch *f = fetch_at(w, fetch);
+    return f ? fetch_head(w, f, token) : -EBADF;
+}
+
+EXPORT int32_t mg_fetch_text(struct mg_worker *w, int32_t fetch)
+{
+    struct fetch *f = fetch_at(w, fetch);
+    w->border.text = f ? f->head.at : "";
+    w->border.text_bytes = f ? f->head.bytes : 0;
+    return f ? f->state == FETCH_WHOLE : -EBADF;
+}
+
+EXPORT int32_t mg_fetch_read(struct mg_worker *w, int32_t fetch, double token)
+{
+    struct fetch *f = fetch_at(w, fetch);
+    return f ? fetch_read(w, f, token) : -EBADF;
+}
+
+EXPORT int32_t mg_fetch_write(struct mg_worker *w, int32_t fetch, const char *bytes, uint32_t count, int32_t last)
+{
+    struct fetch *f = fetch_at(w, fetch);
+    return f ? fetch_write(w, f, bytes, count, last) : -EPIPE;
+}
+
+EXPORT int32_t mg_fetch_wait(struct mg_worker *w, int32_t fetch, double token)
+{
+    struct fetch *f = fetch_at(w, fetch);
+    return f ? fetch_wait(w, f, token) : -EPIPE;
+}
+
+EXPORT void mg_fetch_close(struct mg_worker *w, int32_t fetch)
+{
+    struct fetch *f = fetch_at(w, fetch);
+    if (f)
+        fetch_close(w, f);
+}
+
+EXPORT int32_t mg_fetch_fields(struct mg_worker *w, uint32_t slot, const char *head, uint32_t bytes)
+{
+    struct request *r = unanswered(w, slot);
+    return r ? fetch_copy_fields(w, r, (struct slice){ head, bytes }) : -EALREADY;
+}
+
+EXPORT int32_t mg_fetch_reply(struct mg_worker *w, uint32_t slot, int32_t fetch, uint32_t status)
+{
+    struct request *r = unanswered(w, slot);
+    struct fetch *f = fetch_at(w, fetch);
+    return r && f ? fetch_reply(w, r, f, status) : -EBADF;
 }
 
 /* ---- routes ---- */

@@ -57,7 +57,6 @@ int32_t mg_stream_end(struct mg_worker *w, uint32_t slot, int32_t abort);
 int32_t mg_field_set(struct mg_worker *w, uint32_t slot, const char *name, uint32_t name_bytes, const char *value, uint32_t value_bytes, uint32_t mode);
 /* `index`-th response field of that name: 1 and border->text, or 0. */
 int32_t mg_field_get(struct mg_worker *w, uint32_t slot, const char *name, uint32_t name_bytes, uint32_t index);
-/* `index`-th response field of all: 1 with the name in border->text and the value to be had by name, or 0. */
 void mg_fields_clear(struct mg_worker *w, uint32_t slot);
 /* `index`-th request field of that name, any case: 1 and border->text, or 0. */
 int32_t mg_header(struct mg_worker *w, uint32_t slot, const char *name, uint32_t name_bytes, uint32_t index);
@@ -106,6 +105,33 @@ void mg_terms_close(struct mg_worker *w, int32_t terms);
  * when none was. 0: taken over. -EBUSY: some of it was read and is not given. A failure before the response head comes as MG_EVENT_FAIL. */
 int32_t mg_reply_proxy(struct mg_worker *w, uint32_t slot, int32_t upstream, int32_t terms, const char *target, uint32_t bytes,
                        const char *content, uint32_t content_bytes);
+
+/* The status of an answer that mg_reply_proxy() is going to bring, instead of the upstream's; 0: the upstream's. */
+void mg_own_status(struct mg_worker *w, uint32_t slot, uint32_t status);
+
+/* ---- fetches: requests to other servers whose responses Lua holds (gate/fetch.h) ---- */
+
+/* A request of the gateway's own: `head` is a whole request head. `length`: of its content; -1: not known; -2: there is none. `slot`: the
+ * request that it is for, UINT32_MAX: none. A handle ≥ 0, or -errno with why in border->text. */
+int32_t mg_fetch_begin(struct mg_worker *w, int32_t upstream, int32_t terms, const char *head, uint32_t bytes, double length, uint32_t slot);
+/* As mg_reply_proxy(), but the response is a fetch's. */
+int32_t mg_fetch_forward(struct mg_worker *w, uint32_t slot, int32_t upstream, int32_t terms, const char *target, uint32_t bytes,
+                         const char *content, uint32_t content_bytes);
+/* The status of the response; 0: `token` is woken when it is there; negative: of its failure (499: the client has gone), why in border->text. */
+int32_t mg_fetch_head(struct mg_worker *w, int32_t fetch, double token);
+/* The response head as it came in border->text. 1: all of the content is here; 0: not yet. */
+int32_t mg_fetch_text(struct mg_worker *w, int32_t fetch);
+/* As mg_body_read(); -EPIPE: the rest will not come, why in border->text; -EBADF: closed. */
+int32_t mg_fetch_read(struct mg_worker *w, int32_t fetch, double token);
+/* Content for the server: bytes that wait, -EPIPE: no more is wanted, or -EMSGSIZE: not the length announced. */
+int32_t mg_fetch_write(struct mg_worker *w, int32_t fetch, const char *bytes, uint32_t count, int32_t last);
+/* 0: `token` is woken when less than the window waits again; -EPIPE. Only after mg_fetch_write() gave more than that. */
+int32_t mg_fetch_wait(struct mg_worker *w, int32_t fetch, double token);
+void mg_fetch_close(struct mg_worker *w, int32_t fetch);
+/* The fields of a response head, as mg_fetch_text() gives it, become those of the request's answer, but for those that were set or dropped. */
+int32_t mg_fetch_fields(struct mg_worker *w, uint32_t slot, const char *head, uint32_t bytes);
+/* Answers with what comes of it, in C. 0: taken over; -E2BIG: nothing was begun, and the fetch is closed. */
+int32_t mg_fetch_reply(struct mg_worker *w, uint32_t slot, int32_t fetch, uint32_t status);
 
 /* ---- routes ---- */
 

@@ -157,6 +157,18 @@ static int finish(lua_State *L, int arguments)
     return code;
 }
 
+/* What Lua collects after the worker's end must not ask it for anything. */
+static void forget_worker(lua_State *L)
+{
+    lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED");
+    lua_getfield(L, -1, "moongate.abi");
+    if (lua_istable(L, -1)) {
+        lua_pushnil(L);
+        lua_setfield(L, -2, "worker");
+    }
+    lua_pop(L, 2);
+}
+
 int vm_worker(const struct vm_worker_boot *boot)
 {
     struct worker_options options = {
@@ -187,6 +199,7 @@ int vm_worker(const struct vm_worker_boot *boot)
     int code = finish(L, 4);
     overrun_forget();
     memory_forget();
+    forget_worker(L);
     worker_free(w);
     lua_close(L);
     return code;
@@ -244,6 +257,7 @@ int vm_command(const struct vm_options *options)
     if (w)
         lua_pushlightuserdata(L, w);
     int code = finish(L, w ? 2 : 1);
+    forget_worker(L);
     if (w)
         worker_free(w);
     lua_close(L);

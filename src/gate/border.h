@@ -69,6 +69,7 @@ struct mg_border {
 
 enum mg_content { MG_CONTENT_NONE, MG_CONTENT_TEXT, MG_CONTENT_HTML, MG_CONTENT_JSON, MG_CONTENT_BYTES, MG_CONTENT_EVENTS };
 
-enum mg_field_mode { MG_FIELD_SET, MG_FIELD_ADD, MG_FIELD_REMOVE };
+/* DROP: removed, and an upstream's field of that name is not sent on. */
+enum mg_field_mode { MG_FIELD_SET, MG_FIELD_ADD, MG_FIELD_REMOVE, MG_FIELD_DROP };
 
 enum mg_log_level { MG_LOG_DEBUG, MG_LOG_INFO, MG_LOG_WARN, MG_LOG_ERROR };

@@ -84,7 +84,7 @@ static void disown(struct mg_worker *w, struct request *r)
     r->listed = false;
     r->peer = w->clients[r->pub.conn].peer;
     r->pub.flags |= MG_REQ_GONE;
-    if (r->state != REQUEST_ENDED && (r->exchange != NONE || r->stream != NONE || r->file))
+    if (r->state != REQUEST_ENDED && request_is_below(r))
         access_line(w, r); /* nobody else will end it */
     r->pub.conn = NONE;
     r->body_error = -EPIPE;

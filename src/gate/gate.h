@@ -27,7 +27,8 @@ enum { NONE = UINT32_MAX, REQUEST_ARENA_FIRST = 448 };
 
 /* Who asked the engine: `user` of timers, file operations and watches. */
 enum gate_user {
-    USER_LUA, USER_CONTROL, USER_LOG_ACCESS, USER_LOG_ERROR, USER_DRAIN, USER_LINGER, USER_SAY, USER_OVERDUE, USER_STREAM = 16, USER_CACHE,
+    USER_LUA, USER_CONTROL, USER_LOG_ACCESS, USER_LOG_ERROR, USER_DRAIN, USER_LINGER, USER_SAY, USER_OVERDUE, USER_FETCH,
+    USER_STREAM = 16, USER_CACHE,
     USER_PROXY = 64, /* and those behind it */
 };
 
@@ -80,7 +81,7 @@ struct request {
     struct net_queue out;  /* until it is this request's turn */
     struct http_out_field *fields, **fields_end;
     struct slice reason;
-    bool own_date, own_server, own_type;
+    bool own_date, own_server, own_type, drops; /* drops: some of the fields only keep an upstream's out */
     double length_left;    /* of an answer with FRAMING_LENGTH */
     struct http_body body;
     double body_limit;
@@ -97,6 +98,9 @@ struct request {
     double bytes_out;      /* of the answer, its head included */
     uint32_t head_bytes_out;
     uint32_t exchange, stream; /* proxied, or a file that is being read: NONE when not */
+    uint32_t fetch;            /* that Lua holds its exchange by: NONE when C answers it */
+    uint16_t fetches;          /* open for it (fetch.h) */
+    uint16_t own_status;       /* instead of the upstream's; 0: none */
     struct file_job *file;     /* waited for, or sent in pieces: NULL when not */
     _Alignas(16) char first_page[REQUEST_ARENA_FIRST];
 };
@@ -209,13 +213,14 @@ void access_line(struct mg_worker *w, const struct request *r);
 /* side.c: proxy and file */
 struct side *side_new(struct mg_worker *w);
 void side_stop(struct side *side); /* before the engine is freed */
-void side_free(struct side *side); /* after */
+void side_free(struct mg_worker *w, struct side *side); /* after */
 void side_net_event(struct mg_worker *w, const struct net_event *event);
 void side_adapt(struct mg_worker *w); /* its bounds, as the settings are now */
 bool side_step(struct mg_worker *w); /* moves on what the side rooms have ready; true: there was something */
 void side_content_arrived(struct mg_worker *w, struct request *r);
 void side_drained(struct mg_worker *w, struct request *r);
 bool side_abandon(struct mg_worker *w, struct request *r);
+void side_answered(struct mg_worker *w, struct request *r); /* what was open for it is closed */
 int side_folder_open(struct mg_worker *w, struct slice folder, struct slice options);
 void side_folder_close(struct mg_worker *w, int folder);
 int side_upstream_open(struct mg_worker *w, struct slice name, struct slice servers);

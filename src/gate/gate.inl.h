@@ -16,6 +16,12 @@ static inline bool request_is_first(const struct mg_worker *w, const struct requ
     return r->pub.conn != NONE && w->clients[r->pub.conn].first == r->pub.slot;
 }
 
+/* Answered by an upstream or a file, without Lua. */
+static inline bool request_is_below(const struct request *r)
+{
+    return (r->exchange != NONE && r->fetch == NONE) || r->stream != NONE || r->file;
+}
+
 static inline bool request_is_free(const struct mg_worker *w)
 {
     return w->request_running < w->request_most;

@@ -22,7 +22,7 @@ static double taken_ms(const struct request *r, double now)
 /* Has Lua begun to wait in it, and answered nothing yet? What an upstream or a file answers has limits of its own. */
 static bool is_waiting(const struct request *r)
 {
-    return r->state == REQUEST_RUNNING && r->parked && r->exchange == NONE && r->stream == NONE && !r->file;
+    return r->state == REQUEST_RUNNING && r->parked && !request_is_below(r);
 }
 
 static void look_at(struct mg_worker *w, struct request *r, double now)

@@ -108,6 +108,8 @@ int reply_field(struct request *r, struct slice name, struct slice value, enum m
         return 0;
     }
     enum http_field id = http_field_number(name.at, name.bytes);
+    if (mode == MG_FIELD_DROP && is_framing(id))
+        return 0; /* an upstream's is never passed on */
     if (!http_name_valid(name.at, name.bytes) || !http_value_valid(value.at, value.bytes) || is_framing(id))
         return -EINVAL;
     if (value.bytes > 32768)
@@ -117,19 +119,20 @@ int reply_field(struct request *r, struct slice name, struct slice value, enum m
     char *value_copy = arena_copy(&r->arena, value.at, value.bytes);
     if (!field || !name_copy || !value_copy)
         return -E2BIG;
-    if (mode == MG_FIELD_SET)
+    if (mode != MG_FIELD_ADD)
         field_remove(r, name);
-    *field = (struct http_out_field){ NULL, { name_copy, name.bytes }, { value_copy, value.bytes }, (uint16_t)id };
+    *field = (struct http_out_field){ NULL, { name_copy, name.bytes }, { value_copy, value.bytes }, (uint16_t)id, (uint8_t)mode };
     *r->fields_end = field;
     r->fields_end = &field->next;
-    note_own(r, id, true);
+    note_own(r, id, mode != MG_FIELD_DROP);
+    r->drops |= mode == MG_FIELD_DROP;
     return 0;
 }
 
 const struct http_out_field *reply_field_find(const struct request *r, struct slice name, uint32_t index)
 {
     for (const struct http_out_field *field = r->fields; field; field = field->next)
-        if (names_equal(field->name, name) && index-- == 0)
+        if (field->mode != MG_FIELD_DROP && names_equal(field->name, name) && index-- == 0)
             return field;
     return NULL;
 }
@@ -138,7 +141,8 @@ void reply_fields_clear(struct request *r)
 {
     r->fields = NULL;
     r->fields_end = &r->fields;
-    r->own_date = r->own_server = r->own_type = false;
+    r->own_date = r->own_server = r->own_type = r->drops = false;
+    r->own_status = 0;
     r->reason = (struct slice){ 0 };
 }
 
@@ -192,10 +196,26 @@ static void decide_close(struct mg_worker *w, struct request *r)
         r->close = true;
 }
 
+/* Those that only kept an upstream's out are not sent. */
+static void fields_settle(struct request *r)
+{
+    struct http_out_field **link = &r->fields;
+    while (r->drops && *link) {
+        if ((*link)->mode == MG_FIELD_DROP)
+            *link = (*link)->next;
+        else
+            link = &(*link)->next;
+    }
+    if (r->drops)
+        r->fields_end = link;
+    r->drops = false;
+}
+
 static void prepare(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, struct http_reply *ret_reply)
 {
     if (status == 405 || (status == 204 && r->pub.match.route == MG_ROUTE_METHOD && r->pub.head.method == METHOD_OPTIONS))
         add_allow(r);
+    fields_settle(r);
     decide_close(w, r);
     *ret_reply = (struct http_reply){
         .status = (uint16_t)status,
@@ -244,6 +264,7 @@ static void finish(struct mg_worker *w, struct request *r)
 {
     r->state = REQUEST_ENDED;
     r->pub.flags |= MG_REQ_ENDED;
+    side_answered(w, r);
     access_line(w, r);
     client_answered(w, r);
 }
@@ -254,6 +275,7 @@ static void give_up(struct mg_worker *w, struct request *r)
     uint32_t conn = r->pub.conn;
     r->state = REQUEST_ENDED;
     r->pub.flags |= MG_REQ_ENDED;
+    side_answered(w, r);
     worker_log(w, MG_LOG_ERROR, "limits.buffers: no memory for an answer; connection closed", 58);
     access_line(w, r);
     if (conn != NONE)

@@ -37,4 +37,7 @@ X(tunnel_ms, "limits.tunnel", MS, 3.6e6, 10, 8.64e7, "a tunnel (a WebSocket) on 
 X(replay_bytes, "limits.replay", BYTES, 32768, 1024, 16777216, "longest proxied request, its body included, that is kept to be sent to another server")
 X(cache_bytes, "limits.cache", BYTES, 67108864, 0, 1e12, "memory of one worker for files; beyond it those asked for least are given up")
 X(cache_file_bytes, "limits.cache_file", BYTES, 4194304, 0, 1e9, "largest file kept in memory; larger ones are read while they are sent")
+X(fetches, "limits.fetches", COUNT, 1024, 1, 16384, "requests of one worker's scripts to other servers (mg.fetch) open at once; beyond it another fails")
+X(unread_ms, "limits.fetch_unread", MS, 60000, 0, 8.64e7,
+  "content of such a response waits to be read, and its server with it; then it is given up; 0: no limit")
 X(window_bytes, "limits.window", BYTES, 65536, 4096, 16777216, "bytes of one stream waiting to be sent before its writer waits")

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gate/fetch.h"
 #include "gate/side.h"
 
 enum { KEPT_PER_SERVER = 512 };
@@ -10,7 +11,7 @@ enum { KEPT_PER_SERVER = 512 };
 static struct proxy_options proxy_options_of(const struct mg_worker *w)
 {
     return (struct proxy_options){
-        .exchanges = w->request_most,
+        .exchanges = w->request_most + (uint32_t)w->settings.fetches,
         .connections = (uint32_t)w->settings.connections,
         .window_bytes = (uint32_t)w->settings.window_bytes,
         .idle_per_server = KEPT_PER_SERVER,
@@ -40,9 +41,10 @@ struct side *side_new(struct mg_worker *w)
     side->proxy = proxy_new(w->net, &options);
     side->files = file_reader_new(w->net, w->request_most, w->settings.buffer_bytes, USER_STREAM);
     side->cache = file_cache_new(w->net, &cached);
-    if (side->proxy && side->files && side->cache)
+    side->fetches = fetches_new((uint32_t)w->settings.fetches);
+    if (side->proxy && side->files && side->cache && side->fetches)
         return side;
-    side_free(side);
+    side_free(w, side);
     return NULL;
 }
 
@@ -51,6 +53,7 @@ void side_adapt(struct mg_worker *w)
     struct proxy_options options = proxy_options_of(w);
     proxy_adapt(w->side->proxy, &options);
     file_reader_adapt(w->side->files, w->request_most, w->settings.buffer_bytes);
+    fetches_adapt(w->side->fetches, (uint32_t)w->settings.fetches);
     struct file_cache_options cached = cache_options_of(w);
     file_cache_adapt(w->side->cache, &cached);
 }
@@ -64,9 +67,10 @@ void side_stop(struct side *side)
 }
 
 /* After the engine: it has given up the buffers that files were being read into. */
-void side_free(struct side *side)
+void side_free(struct mg_worker *w, struct side *side)
 {
     side_stop(side);
+    fetches_free(w, side->fetches);
     if (side->files)
         file_reader_free(side->files);
     file_cache_free(side->cache);
@@ -96,7 +100,10 @@ bool side_step(struct mg_worker *w)
         return true;
     if (!proxy_event_next(w->side->proxy, &event))
         return false;
-    side_on_proxy(w, &event);
+    if (fetch_is_of(&event))
+        fetch_on_proxy(w, &event);
+    else
+        side_on_proxy(w, &event);
     return true;
 }
 
@@ -104,6 +111,8 @@ void side_net_event(struct mg_worker *w, const struct net_event *event)
 {
     if (event->kind == NET_DONE && event->user == USER_STREAM) {
         side_on_stream(w, event);
+    } else if (event->kind == NET_TIMER && event->user == USER_FETCH) {
+        fetch_on_timer(w, event->token);
     } else if (event->kind >= NET_TIMER && event->user == USER_CACHE) {
         file_cache_on_net(w->side->cache, event);
     } else if (event->kind >= NET_TIMER && event->user >= USER_PROXY && event->user <= USER_PROXY + PROXY_USERS) {
@@ -126,6 +135,8 @@ void side_drained(struct mg_worker *w, struct request *r)
 /* The request does not want its answer any more. True: it was being answered here, so nobody else will end it. */
 bool side_abandon(struct mg_worker *w, struct request *r)
 {
+    if (r->fetches > 0)
+        fetch_abandon(w, r);
     uint32_t exchange = r->exchange, stream = r->stream;
     r->exchange = r->stream = NONE;
     if (exchange != NONE)
@@ -135,4 +146,10 @@ bool side_abandon(struct mg_worker *w, struct request *r)
     bool file = r->file != NULL;
     side_file_abandon(w, r);
     return exchange != NONE || stream != NONE || file;
+}
+
+void side_answered(struct mg_worker *w, struct request *r)
+{
+    if (r->fetches > 0)
+        fetch_leave(w, r);
 }

@@ -10,9 +10,16 @@ struct side {
     struct proxy *proxy;
     struct file_reader *files;
     struct file_cache *cache;
+    struct fetch_store *fetches;
 };
 
 /* side_proxy.c */
+/* Forwards a request; events of the exchange name `user`. 0, or what goes wrong, as of proxy_begin(); -EPIPE, -EBUSY, -ENOBUFS. */
+int side_forward(struct mg_worker *w, struct request *r, int upstream, int terms, struct slice target, struct slice content, uint32_t user,
+                 uint32_t *ret_exchange);
+/* Fields of an upstream's answer, without those of its connection; what was set for this answer wins. */
+int side_copy_fields(struct request *r, const struct http_head *head, const char *bytes, const struct forward_set *skip);
+void side_proxy_pause(struct mg_worker *w, struct request *r); /* the client is slower than the upstream */
 void side_on_proxy(struct mg_worker *w, const struct proxy_event *event);
 void side_proxy_drained(struct mg_worker *w, struct request *r);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "gate/fetch.h"
 #include "gate/side.h"
 #include "proxy/terms.h"
 
@@ -54,13 +55,18 @@ static void feed(struct mg_worker *w, struct request *r)
         if (bytes == -EAGAIN)
             return;
         if (bytes < 0) { /* the client's content is broken: so is the request */
+            static const char broken[] = "the request content is malformed, too long or did not arrive";
             uint32_t exchange = r->exchange;
+            if (r->fetch != NONE) {
+                fetch_fail_content(w, r, bytes == -EPIPE ? 400 : -bytes, broken);
+                return;
+            }
             r->exchange = NONE;
             proxy_abort(w->side->proxy, exchange);
             if (r->pub.flags & MG_REQ_BEGUN)
                 reply_end(w, r, true);
             else
-                worker_fail(w, r, bytes == -EPIPE ? 400 : -bytes, "the request content is malformed, too long or did not arrive");
+                worker_fail(w, r, bytes == -EPIPE ? 400 : -bytes, broken);
             return;
         }
         r->fed = bytes == 0;
@@ -82,7 +88,8 @@ static void send_read(struct mg_worker *w, struct request *r, struct slice conte
     proxy_send(w->side->proxy, r->exchange, content.at, content.bytes, 1); /* what goes wrong comes as an event */
 }
 
-int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, int terms, struct slice target, struct slice content)
+int side_forward(struct mg_worker *w, struct request *r, int upstream, int terms, struct slice target, struct slice content, uint32_t user,
+                 uint32_t *ret_exchange)
 {
     char client[64];
     int client_bytes = request_remote(w, r, false, client, sizeof client);
@@ -106,11 +113,12 @@ int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, int t
         .body_kind = was_read ? BODY_LENGTH : r->body.kind,
         .length = was_read ? content.bytes : r->body.kind == BODY_LENGTH ? (uint64_t)r->pub.head.content_length : 0,
     };
-    int error = proxy_begin(w->side->proxy, upstream, &request, r->pub.slot, &r->exchange);
+    int error = proxy_begin(w->side->proxy, upstream, &request, user, &r->exchange);
     if (error) {
         r->exchange = NONE;
         return error;
     }
+    *ret_exchange = r->exchange;
     r->fed = r->body.kind == BODY_NONE;
     request_keep(w, r);
     if (was_read)
@@ -120,24 +128,29 @@ int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, int t
     return 0;
 }
 
+int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, int terms, struct slice target, struct slice content)
+{
+    uint32_t exchange;
+    return side_forward(w, r, upstream, terms, target, content, r->pub.slot, &exchange);
+}
+
 static double announced(const struct proxy_event *event)
 {
     return event->body_kind == BODY_UNTIL_CLOSE || event->body_kind == BODY_CHUNKED ? -1 : (double)event->length;
 }
 
-/* Fields of the upstream's answer, without those of its connection; what a filter has set wins. */
-static int copy_fields(struct request *r, const struct proxy_event *event)
+int side_copy_fields(struct request *r, const struct http_head *head, const char *bytes, const struct forward_set *skip)
 {
     struct http_out_field *own = r->fields;
-    for (uint32_t i = 0; i < event->head->field_count; i++) {
-        const struct http_field_line *line = &event->head->fields[i];
-        struct slice name = { event->bytes + line->name.at, line->name.bytes };
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        const struct http_field_line *line = &head->fields[i];
+        struct slice name = { bytes + line->name.at, line->name.bytes };
         bool overruled = false;
         for (const struct http_out_field *field = own; field && !overruled; field = field->next)
-            overruled = field->name.bytes == name.bytes && strncasecmp(field->name.at, name.at, name.bytes) == 0;
-        if (forward_set_has(&event->skip, i) || overruled || line->id == FIELD_CONTENT_LENGTH)
+            overruled = field->mode != MG_FIELD_ADD && field->name.bytes == name.bytes && strncasecmp(field->name.at, name.at, name.bytes) == 0;
+        if (forward_set_has(skip, i) || overruled || line->id == FIELD_CONTENT_LENGTH)
             continue;
-        int error = reply_field(r, name, (struct slice){ event->bytes + line->value.at, line->value.bytes }, MG_FIELD_ADD);
+        int error = reply_field(r, name, (struct slice){ bytes + line->value.at, line->value.bytes }, MG_FIELD_ADD);
         if (error && error != -EINVAL)
             return error;
     }
@@ -165,30 +178,35 @@ static void refuse_head(struct mg_worker *w, struct request *r, const char *why)
 
 static void on_head(struct mg_worker *w, struct request *r, const struct proxy_event *event)
 {
-    if (copy_fields(r, event) < 0) {
+    uint16_t status = r->own_status ? r->own_status : event->status;
+    if (side_copy_fields(r, event->head, event->bytes, &event->skip) < 0) {
         refuse_head(w, r, "the upstream's response head is too large");
         return;
     }
     double length = announced(event);
     if (event->body_kind == BODY_NONE && length < 0)
         length = r->head_only || event->status == 304 ? LENGTH_UNSAID : 0;
-    int error = reply_begin(w, r, event->status, MG_CONTENT_NONE, length);
+    int error = reply_begin(w, r, status, MG_CONTENT_NONE, length);
     if (error == -E2BIG)
         refuse_head(w, r, "the upstream's response head is too large");
     else if (error == -EINVAL)
         refuse_head(w, r, "the upstream's status is none of an answer");
 }
 
+void side_proxy_pause(struct mg_worker *w, struct request *r)
+{
+    r->paused = true;
+    r->pause_mark = (uint32_t)w->settings.window_bytes / 2;
+    proxy_read_pause(w->side->proxy, r->exchange);
+    if (request_is_first(w, r))
+        client_update_drain(w, r->pub.conn);
+}
+
 static void on_content(struct mg_worker *w, struct request *r, const struct proxy_event *event)
 {
     int waiting = reply_write(w, r, event->bytes, event->count);
-    if (waiting > (int)w->settings.window_bytes && r->exchange != NONE && !r->paused) {
-        r->paused = true;
-        r->pause_mark = (uint32_t)w->settings.window_bytes / 2;
-        proxy_read_pause(w->side->proxy, r->exchange);
-        if (request_is_first(w, r))
-            client_update_drain(w, r->pub.conn);
-    }
+    if (waiting > (int)w->settings.window_bytes && r->exchange != NONE && !r->paused)
+        side_proxy_pause(w, r);
 }
 
 /* The client has taken enough: let the upstream go on. */

@@ -171,7 +171,7 @@ void worker_free(struct mg_worker *w)
         side_stop(w->side);
     net_free(w->net);
     if (w->side)
-        side_free(w->side);
+        side_free(w, w->side);
     sink_finish(&w->access);
     sink_finish(&w->errors);
     for (uint32_t i = 0; i < w->client_room && w->clients; i++)

@@ -9,6 +9,7 @@ struct http_out_field {
     struct http_out_field *next;
     struct slice name, value;
     uint16_t id; /* enum http_field */
+    uint8_t mode; /* for whoever keeps the list */
 };
 
 enum http_framing {

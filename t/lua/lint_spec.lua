@@ -126,7 +126,7 @@ describe("the names that are known", function()
         end
         local text = assert(io.open("lua/moongate/init.lua")):read("*a"):match("\nlocal mg = (%b{})")
         local literal = assert(loadstring("local t = setmetatable({}, { __index = function() return setmetatable({}, "
-            .. "{ __index = function() return 1 end }) end }) setfenv(1, { app = t.x, upstream = t.x, answers = t.x, descriptor = t.x, tasks = t.x, "
+            .. "{ __index = function() return 1 end }) end }) setfenv(1, { app = t.x, upstream = t.x, answers = t.x, descriptor = t.x, fetch = t.x, tasks = t.x, "
             .. "json = t.x, request = t.x, sharing = function() return 1 end, require = function() return t.x end }) return " .. text))()
         for name in pairs(literal) do found[name] = true end
         assert.same(names.kinds.mg.list, sorted(found))
@@ -146,7 +146,12 @@ describe("the names that are known", function()
         for name in text:match("\nlocal FIELDS = (%b{})"):gmatch("\n    ([%a_][%w_]*) = function") do found[name] = true end
         for name in text:match("function MT.__index.-\nend"):gmatch('key == "(%l+)"') do found[name] = true end
         assert.same(names.kinds.req.list, sorted(found))
-        assert.same({ "add_header", "set_cookie" }, sorted((members("lua/moongate/result.lua", "methods"))))
+        local answer = members("lua/moongate/result.lua", "methods")
+        for name in pairs(names.kinds.res.settable) do answer[name] = true end
+        assert.same(names.kinds.res.list, sorted(answer))
+        local response = members("lua/moongate/fetched.lua", "methods")
+        for _, name in ipairs { "headers", "ok", "status", "url" } do response[name] = true end
+        assert.same(names.kinds.fetched.list, sorted(response))
         assert.same(names.kinds.out.list, sorted((members("lua/moongate/out.lua", "Out"))))
         assert.same(names.kinds.events.list, sorted((members("lua/moongate/out.lua", "Events"))))
     end)

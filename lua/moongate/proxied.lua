@@ -1,0 +1,89 @@
+--- Requests that are passed on: what a descriptor of kind "proxy" means for one request. Sent on at once, the answer is C's from there on;
+--- forwarded to be looked at, its response is a value (fetched.lua), and nothing is sent until it is returned.
+local ffi = require "ffi"
+local abi = require "moongate.abi"
+local alive = require("moongate.programs").alive
+local fetched = require "moongate.fetched"
+local handles = require "moongate.handles"
+
+local M = {}
+
+local C = abi.C
+local NO_NAMES = {}
+
+--- Captures in the target of a redirect or of a proxied path, put back as they came.
+---@param req table
+---@param template string
+---@return string
+function M.expand(req, template)
+    local p = req._p
+    local names = alive[p.program].names[p.match.route] or NO_NAMES
+    return (template:gsub("([:*])([%w_]*)", function(mark, name)
+        if mark == "*" and name == "" then name = "*" end
+        for at = 1, #names do
+            if names[at] == name then
+                local part = p.match.captures[at - 1]
+                return ffi.string(p.path + part.at, part.bytes)
+            end
+        end
+        return nil
+    end))
+end
+
+--- The path that is asked for; "": as it came.
+local function target_of(req, made)
+    local target = made.options.path and M.expand(req, made.options.path) or ""
+    if target ~= "" and req.query_string ~= "" then return target .. "?" .. req.query_string end
+    return target
+end
+
+--- What C needs of a descriptor: handles of upstream and terms. Raises when they cannot be had.
+local function handles_of(app, made)
+    local upstream, message = handles.upstream(app.held, made.upstream)
+    if not upstream then error(message, 0) end
+    local terms, why = handles.terms(app.held, made)
+    if not terms then error(why, 0) end
+    return upstream, terms
+end
+
+local ERRORS = { [-22] = 400, [-74] = 400, [-7] = 431, [-2] = 502, [-16] = 500 }
+
+--- The status of a request that cannot be forwarded.
+local function status_of(rc) return ERRORS[rc] or 503 end
+
+--- Passes a request on. 0; or the status to answer.
+---@return integer
+function M.send(app, req, made)
+    local upstream, terms = handles_of(app, made)
+    local target, text = target_of(req, made), rawget(req, "_text") -- what a filter has read whole is forwarded all the same
+    local rc = C.mg_reply_proxy(abi.worker, req._slot, upstream, terms, target, #target, text, text and #text or 0)
+    return rc < 0 and status_of(rc) or 0
+end
+
+local CANNOT = "the request cannot be forwarded"
+local REASONS = {
+    [-32] = "the client has gone", [-16] = "too many fetches are open (limits.fetches), or its content was read in pieces before",
+    [-114] = "it is being forwarded, or answered, already",
+}
+
+--- Forwards a request and waits for the head of the response. Or nil, message, status.
+---@return moongate.Fetched?
+---@return string? message
+---@return any status
+function M.forward(app, req, made)
+    local upstream, terms = handles_of(app, made)
+    local target, text = target_of(req, made), rawget(req, "_text")
+    local handle = C.mg_fetch_forward(abi.worker, req._slot, upstream, terms, target, #target, text, text and #text or 0)
+    if handle < 0 then return nil, REASONS[handle] and CANNOT .. ": " .. REASONS[handle] or CANNOT, handle == -32 and "gone" or status_of(handle) end
+    rawset(req, "_used", true)
+    local anchor = fetched.anchor(handle)
+    local status, message, code = fetched.head(handle, false)
+    if not status then
+        C.mg_fetch_close(abi.worker, handle)
+        ffi.gc(anchor, nil)
+        return nil, message, code
+    end
+    return fetched.new { handle = handle, anchor = anchor, status = status, is_bare = true }
+end
+
+return M
