@@ -419,8 +419,10 @@ local function open_upstreams(app)
     for _, route in ipairs(app.routes) do
         local handler = route.handler
         if descriptor.is(handler) and handler.kind == "proxy" then
-            local handle, message = handles.upstream(app.held, handler.upstream)
-            if not handle then return nil, ("%s: %s"):format(route.where, message) end
+            for _, upstream in ipairs(descriptor.upstreams(handler)) do
+                local handle, message = handles.upstream(app.held, upstream)
+                if not handle then return nil, ("%s: %s"):format(route.where, message) end
+            end
         end
     end
     return true

@@ -1,11 +1,15 @@
 --- Descriptors: answers said by a value instead of a function, so that C can give them without Lua. Made by `app:files`,
 --- `app:proxy` and `app:redirect`, or used in place of a handler. Checked when they are made.
+local abi = require "moongate.abi"
+local await = require "moongate.await"
 local caller = require "moongate.caller"
 local file_options = require "moongate.file_options"
 local paths = require "moongate.paths"
 local pattern = require "moongate.pattern"
 local proxy_options = require "moongate.proxy_options"
 local schema = require "moongate.schema"
+local split = require "moongate.split"
+local steer = require "moongate.steer"
 local upstream = require "moongate.upstream"
 
 local M = {}
@@ -25,14 +29,14 @@ Descriptor.__index = Descriptor
 local REDIRECTS = { [301] = true, [302] = true, [303] = true, [307] = true, [308] = true }
 
 local path_pattern = schema.custom('a path such as "/v1/*"', { "string" }, function(value)
-    if type(value) ~= "string" or value:sub(1, 1) ~= "/" or value:match("[%c ?#]") then return nil end
+    if type(value) ~= "string" or value:sub(1, 1) ~= "/" or value:match("[%c #]") then return nil end
     return value
 end)
 
 --- Options by kind, as rows of a schema, so that an app's methods can take them together with a route's.
 M.FIELDS = {
     files = file_options.FIELDS,
-    proxy = proxy_options.fields({ { name = "path", type = path_pattern } }),
+    proxy = proxy_options.fields({ { name = "path", type = path_pattern } }, steer.FIELDS),
     redirect = {
         { name = "keep_query", type = schema.boolean, default = true },
     },
@@ -61,13 +65,32 @@ function M.files(dir, options, folder)
     return new("files", { dir = paths.resolve(folder or paths.folder_of(file), dir), lines = file_options.lines(checked), options = checked })
 end
 
+--- Is it a request that makes it, or a task? Then what is opened for it is given up again.
+local function is_serving() return abi.border ~= nil and await.current() ~= nil end
+
 --- Requests forwarded to an upstream. `path` replaces the request's; captures of the route may stand in it.
----@param target moongate.Upstream|string|table
----@param options? table `path`, and what proxy_options.lua knows
+---@param target moongate.Upstream|moongate.Split|string|table
+---@param options? table `path`, and what proxy_options.lua and steer.lua know
 ---@return moongate.Descriptor
 function M.proxy(target, options)
-    local to, checked = upstream.from(target, "app:proxy"), options_of("proxy", options, "app:proxy")
-    return new("proxy", { upstream = to, lines = proxy_options.lines(to, checked), options = checked })
+    local checked, is_passing = options_of("proxy", options, "app:proxy"), is_serving()
+    local function to(one)
+        return new("proxy", { upstream = one, lines = proxy_options.lines(one, checked), options = checked, is_passing = is_passing,
+            origin = is_passing and type(target) == "string" and one.servers[1].address or nil })
+    end
+    if not split.is(target) then return to(upstream.from(target, "app:proxy")) end
+    local branches = {}
+    for at, part in ipairs(target.parts) do branches[at] = to(part.upstream) end
+    return new("proxy", { upstream = branches[1].upstream, lines = branches[1].lines, options = checked, split = target, branches = branches })
+end
+
+--- The upstreams that a descriptor of kind "proxy" names.
+---@return moongate.Upstream[]
+function M.upstreams(descriptor)
+    if not descriptor.split then return { descriptor.upstream } end
+    local list = {}
+    for at, branch in ipairs(descriptor.branches) do list[at] = branch.upstream end
+    return list
 end
 
 --- Another place. `to` is a path or a URL; captures of the route may stand in its path.
@@ -100,7 +123,7 @@ end
 --- The template whose captures the route must have, if any.
 local function template(descriptor)
     if descriptor.kind == "redirect" then return descriptor.to:gsub("^%a[%w+.-]*://[^/]*", ""):match("^[^?#]*") end
-    return descriptor.options.path or ""
+    return (descriptor.options.path or ""):match("^[^?]*")
 end
 
 --- Can this descriptor stand at that pattern? nil, or what is wrong.
@@ -128,7 +151,11 @@ end
 --- One phrase for tables and messages: `files public`, `proxy to "api"`, `302 /new`.
 function M.describe(descriptor)
     if descriptor.kind == "files" then return "files " .. descriptor.dir end
-    if descriptor.kind == "proxy" then return ("proxy to %q"):format(descriptor.upstream.name) end
+    if descriptor.kind == "proxy" then
+        local list = {}
+        for at, one in ipairs(M.upstreams(descriptor)) do list[at] = ("%q"):format(one.name) end
+        return "proxy to " .. table.concat(list, " or ")
+    end
     return ("%d %s"):format(descriptor.status, descriptor.to)
 end
 

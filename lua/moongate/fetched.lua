@@ -254,6 +254,7 @@ end
 ---@field max? integer
 ---@field is_bare? boolean its slot is kept though it is whole: the answer to a HEAD, or what a proxied answer is made of
 ---@field upload? { busy: boolean }
+---@field cookies? string[] lines that the answer made of it sets
 
 --- The object of a fetch whose head has come. What is whole already is taken, and its slot is free.
 ---@param fields moongate.FetchedParts
@@ -263,6 +264,7 @@ function M.new(fields)
         status = fields.status, ok = fields.status >= 200 and fields.status < 300, url = fields.url,
         _handle = fields.handle, _anchor = fields.anchor, _deadline = fields.deadline or false, _timed = fields.timed or false,
         _max = fields.max or M.BYTES_MAX, _head = "", _text = false, _upload = fields.upload or false,
+        _cookies = fields.cookies or false,
     }, Fetched)
     local is_whole = C.mg_fetch_text(abi.worker, fields.handle) == 1
     self._head = str(abi.border.text, abi.border.text_bytes)

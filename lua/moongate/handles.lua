@@ -117,6 +117,7 @@ end
 ---@param held moongate.Handles
 ---@param descriptor moongate.Descriptor
 function M.terms(held, descriptor)
+    if descriptor.is_passing then return M.passing_terms(descriptor.lines), "no more ways of forwarding can be kept" end
     if descriptor.terms_held == held then return descriptor.terms end
     local lines = descriptor.lines
     local handle = held.terms[lines]

@@ -29,7 +29,7 @@ local mg = {
     -- answers
     text = answers.text, html = answers.html, json = answers.json, redirect = answers.redirect, file = answers.file,
     stream = answers.stream, sse = answers.sse, respond = answers.respond,
-    proxy = descriptor.proxy,
+    proxy = descriptor.proxy, split = require("moongate.split").new,
 
     -- other servers
     fetch = fetch.fetch,

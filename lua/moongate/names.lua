@@ -32,7 +32,7 @@ local ARGUMENTS = "what the query says is in req.query, captures of the path are
 M.kinds = {
     mg = kind {
         functions = [[after all any app array escape every extend_request fetch file html json log now proxy race raise redirect respond sleep
-            spawn sse stream text time timeout upstream worker]],
+            spawn split sse stream text time timeout upstream worker]],
         values = "null",
         instead = {
             get = "routes are written on an app: local app = mg.app(), then app:get(…)", error = "mg.raise(status, message) ends a request",
@@ -52,7 +52,7 @@ M.kinds = {
         },
     },
     req = kind {
-        methods = "accepts chunks form forward header_list header_values inflated is_gone json on_done parts save text",
+        methods = "accepts chunks form forward header_list header_values inflated is_gone json mirror on_done parts save text",
         values = [[authority content_length content_type cookies headers host id method params path port query query_string remote remote_port
             scheme state target version]],
         instead = {

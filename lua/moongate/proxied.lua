@@ -5,6 +5,8 @@ local abi = require "moongate.abi"
 local alive = require("moongate.programs").alive
 local fetched = require "moongate.fetched"
 local handles = require "moongate.handles"
+local origins = require "moongate.origins"
+local steer = require "moongate.steer"
 
 local M = {}
 
@@ -33,13 +35,14 @@ end
 --- The path that is asked for; "": as it came.
 local function target_of(req, made)
     local target = made.options.path and M.expand(req, made.options.path) or ""
-    if target ~= "" and req.query_string ~= "" then return target .. "?" .. req.query_string end
+    if target ~= "" and not target:find("?", 1, true) and req.query_string ~= "" then return target .. "?" .. req.query_string end
     return target
 end
 
 --- What C needs of a descriptor: handles of upstream and terms. Raises when they cannot be had.
 local function handles_of(app, made)
-    local upstream, message = handles.upstream(app.held, made.upstream)
+    local upstream, message
+    if made.origin then upstream, message = origins.open(made.origin) else upstream, message = handles.upstream(app.held, made.upstream) end
     if not upstream then error(message, 0) end
     local terms, why = handles.terms(app.held, made)
     if not terms then error(why, 0) end
@@ -51,10 +54,41 @@ local ERRORS = { [-22] = 400, [-74] = 400, [-7] = 431, [-2] = 502, [-16] = 500 }
 --- The status of a request that cannot be forwarded.
 local function status_of(rc) return ERRORS[rc] or 503 end
 
+--- The descriptor that a request goes by in the end, and Set-Cookie lines for its answer.
+local function steered(req, made)
+    local lines, one
+    if made.split then
+        made, one = steer.branch(req, made)
+        lines = one and { one }
+    end
+    one = steer.apply(req, made)
+    if one then
+        lines = lines or {}
+        lines[#lines + 1] = one
+    end
+    return made, lines
+end
+
+--- Adds such lines to the answer.
+local function set_cookies(req, lines)
+    for _, line in ipairs(lines or NO_NAMES) do C.mg_field_set(abi.worker, req._slot, "set-cookie", 10, line, #line, C.MG_FIELD_ADD) end
+end
+
+--- The fields of a response become those of the answer, but for those that were set for it.
+---@param response moongate.Fetched
+function M.take_fields(req, response)
+    local head = fetched.head_text(response)
+    C.mg_fetch_fields(abi.worker, req._slot, head, #head)
+    set_cookies(req, response._cookies)
+end
+
 --- Passes a request on. 0; or the status to answer.
 ---@return integer
 function M.send(app, req, made)
-    local upstream, terms = handles_of(app, made)
+    local upstream, terms, cookies
+    made, cookies = steered(req, made)
+    upstream, terms = handles_of(app, made)
+    set_cookies(req, cookies)
     local target, text = target_of(req, made), rawget(req, "_text") -- what a filter has read whole is forwarded all the same
     local rc = C.mg_reply_proxy(abi.worker, req._slot, upstream, terms, target, #target, text, text and #text or 0)
     return rc < 0 and status_of(rc) or 0
@@ -71,7 +105,9 @@ local REASONS = {
 ---@return string? message
 ---@return any status
 function M.forward(app, req, made)
-    local upstream, terms = handles_of(app, made)
+    local upstream, terms, cookies
+    made, cookies = steered(req, made)
+    upstream, terms = handles_of(app, made)
     local target, text = target_of(req, made), rawget(req, "_text")
     local handle = C.mg_fetch_forward(abi.worker, req._slot, upstream, terms, target, #target, text, text and #text or 0)
     if handle < 0 then return nil, REASONS[handle] and CANNOT .. ": " .. REASONS[handle] or CANNOT, handle == -32 and "gone" or status_of(handle) end
@@ -83,7 +119,7 @@ function M.forward(app, req, made)
         ffi.gc(anchor, nil)
         return nil, message, code
     end
-    return fetched.new { handle = handle, anchor = anchor, status = status, is_bare = true }
+    return fetched.new { handle = handle, anchor = anchor, status = status, is_bare = true, cookies = cookies }
 end
 
 return M

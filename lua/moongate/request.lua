@@ -153,7 +153,7 @@ local FIELDS = {
 M.FIELDS = FIELDS
 
 local MEMO = { "path", "target", "query_string", "authority", "host", "port", "version", "remote", "remote_port", "id", "state", "query",
-    "cookies", "content_type", "content_length", "_text", "_reading", "_failed", "_extended", "_erring", "_keep", "_reader" }
+    "cookies", "content_type", "content_length", "_text", "_reading", "_failed", "_extended", "_erring", "_keep", "_reader", "_steered" }
 
 local MT = {}
 
@@ -343,6 +343,15 @@ function Request:forward(target, options)
     local descriptor = require "moongate.descriptor"
     local made = descriptor.is(target) and target or descriptor.proxy(target, options)
     return require("moongate.proxied").forward(alive[self._p.program].app, self, made)
+end
+
+--- Sends a copy of this request to another upstream, and drops its response. Content that was not read is read for it, whole. true; or nil,
+--- message, code ("busy": too many copies are on their way).
+---@param upstream moongate.Upstream|string|table
+---@return true?
+function Request:mirror(upstream)
+    check_self(self, "mirror")
+    return require("moongate.mirror").send(self, upstream)
 end
 
 --- ---- other ----

@@ -290,12 +290,6 @@ local function send_fetched(app, req, status, response, maps)
     if rc < 0 then M.fail(app, req, 502, { message = "the response head of the upstream is too large" }) end
 end
 
---- The fields of a response, but for those that were set for this answer.
-local function take_fields(req, response)
-    local head = fetched.head_text(response)
-    C.mg_fetch_fields(abi.worker, req._slot, head, #head)
-end
-
 local function send_response(app, req, made, status)
     apply(req, made)
     status = status or made.status or 200
@@ -416,7 +410,7 @@ local function finish_status(app, req, status, body, headers, in_error)
     end
     if is_response(body) then return send_response(app, req, body, status) end
     if fetched.is(body) then
-        take_fields(req, body)
+        proxied.take_fields(req, body)
         return send_fetched(app, req, status, body)
     end
     if body == nil and not in_error and failures.is_error_status(status) and handler_for(app, status) then
@@ -445,7 +439,7 @@ function finish(app, req, a, b, c, in_error, filter)
         elseif descriptor.is(a) then
             return send_descriptor(app, req, a)
         elseif fetched.is(a) then
-            take_fields(req, a)
+            proxied.take_fields(req, a)
             return send_fetched(app, req, a.status, a)
         end
         return send(req, 200, a)
@@ -477,7 +471,7 @@ local function result_of_value(req, res, value)
             rawset(res, "status", nil) -- who reads it waits for the upstream's
         end
     elseif fetched.is(value) then
-        take_fields(req, value)
+        proxied.take_fields(req, value)
         res.status, res._rest = value.status, value
     else
         res.body, res._content = value, JSON

@@ -82,8 +82,7 @@ local function look(res)
     res._lazy = false
     local response, message, status = proxied.forward(alive[req._p.program].app, req, res._rest)
     if response then
-        local head = fetched.head_text(response)
-        C.mg_fetch_fields(abi.worker, res._slot, head, #head)
+        proxied.take_fields(req, response)
         res._rest = response
         if rawget(res, "status") == nil then rawset(res, "status", response.status) end
         return

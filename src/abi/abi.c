@@ -21,6 +21,7 @@
 #include "http/inflate.h"
 #include "http/url.h"
 #include "proxy/address.h"
+#include "proxy/edit.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -332,6 +333,20 @@ EXPORT int32_t mg_reply_proxy(struct mg_worker *w, uint32_t slot, int32_t upstre
 {
     struct request *r = unanswered(w, slot);
     return r ? side_reply_proxy(w, r, upstream, terms, (struct slice){ target, bytes }, (struct slice){ content, content_bytes }) : -EALREADY;
+}
+
+EXPORT int32_t mg_edits_check(const char *edits, uint32_t bytes)
+{
+    return edits_check((struct slice){ edits, bytes });
+}
+
+EXPORT int32_t mg_forward_to(struct mg_worker *w, uint32_t slot, const char *server, uint32_t server_bytes, const char *key, uint32_t key_bytes,
+                             const char *edits, uint32_t edits_bytes)
+{
+    struct request *r = unanswered(w, slot);
+    if (!r)
+        return -EALREADY;
+    return side_want(r, (struct slice){ server, server_bytes }, (struct slice){ key, key_bytes }, (struct slice){ edits, edits_bytes });
 }
 
 EXPORT void mg_own_status(struct mg_worker *w, uint32_t slot, uint32_t status)

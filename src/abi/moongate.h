@@ -106,6 +106,11 @@ void mg_terms_close(struct mg_worker *w, int32_t terms);
 int32_t mg_reply_proxy(struct mg_worker *w, uint32_t slot, int32_t upstream, int32_t terms, const char *target, uint32_t bytes,
                        const char *content, uint32_t content_bytes);
 
+int32_t mg_edits_check(const char *edits, uint32_t bytes); /* edits_check() */
+/* Where a request is forwarded, and with what, from here on: a server of the upstream by its address (bytes 0: any), the key that one is
+ * chosen by, and fields to set or take away (proxy/edit.h). 0, -EINVAL (edits), -ENOBUFS. */
+int32_t mg_forward_to(struct mg_worker *w, uint32_t slot, const char *server, uint32_t server_bytes, const char *key, uint32_t key_bytes,
+                      const char *edits, uint32_t edits_bytes);
 /* The status of an answer that mg_reply_proxy() is going to bring, instead of the upstream's; 0: the upstream's. */
 void mg_own_status(struct mg_worker *w, uint32_t slot, uint32_t status);
 

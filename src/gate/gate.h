@@ -60,6 +60,11 @@ struct client {
 
 enum request_state { REQUEST_FREE, REQUEST_RUNNING, REQUEST_STREAMING, REQUEST_ENDED };
 
+/* What a script has said of how its request is forwarded: in the request's arena. */
+struct wanted {
+    struct slice server, key, edits; /* as of struct proxy_request */
+};
+
 struct request {
     struct mg_request pub; /* first: Lua's view */
     struct routes *routes; /* that it was matched with; counted there while the slot is taken */
@@ -98,6 +103,7 @@ struct request {
     double bytes_out;      /* of the answer, its head included */
     uint32_t head_bytes_out;
     uint32_t exchange, stream; /* proxied, or a file that is being read: NONE when not */
+    const struct wanted *wanted; /* NULL: nothing */
     uint32_t fetch;            /* that Lua holds its exchange by: NONE when C answers it */
     uint16_t fetches;          /* open for it (fetch.h) */
     uint16_t own_status;       /* instead of the upstream's; 0: none */
@@ -232,5 +238,6 @@ int side_reply_folder(struct mg_worker *w, struct request *r, int folder);
 int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, int terms, struct slice target, struct slice content);
 int side_terms_open(struct mg_worker *w, struct slice lines);
 void side_terms_close(struct mg_worker *w, int terms);
+int side_want(struct request *r, struct slice server, struct slice key, struct slice edits); /* 0, -EINVAL, -ENOBUFS */
 
 #include "gate/gate.inl.h"

@@ -5,6 +5,7 @@
 
 #include "gate/fetch.h"
 #include "gate/side.h"
+#include "proxy/edit.h"
 #include "proxy/terms.h"
 
 /* ---- upstreams ---- */
@@ -46,6 +47,25 @@ void side_terms_close(struct mg_worker *w, int terms)
 }
 
 /* ---- proxied requests ---- */
+
+int side_want(struct request *r, struct slice server, struct slice key, struct slice edits)
+{
+    struct wanted wanted = { .server = { NULL, server.bytes }, .key = { NULL, key.bytes }, .edits = { NULL, edits.bytes } };
+    r->wanted = NULL;
+    if (edits_check(edits) < 0)
+        return -EINVAL;
+    if (server.bytes + key.bytes + edits.bytes == 0)
+        return 0;
+    wanted.server.at = arena_copy(&r->arena, server.at, server.bytes);
+    wanted.key.at = arena_copy(&r->arena, key.at, key.bytes);
+    wanted.edits.at = arena_copy(&r->arena, edits.at, edits.bytes);
+    struct wanted *kept = arena_get(&r->arena, (uint32_t)sizeof *kept);
+    if (!wanted.server.at || !wanted.key.at || !wanted.edits.at || !kept)
+        return -ENOBUFS;
+    *kept = wanted;
+    r->wanted = kept;
+    return 0;
+}
 
 /* Feeds request content to the exchange until it has enough or there is no more for now. */
 static void feed(struct mg_worker *w, struct request *r)
@@ -102,6 +122,8 @@ int side_forward(struct mg_worker *w, struct request *r, int upstream, int terms
     }
     if (r->pub.head.bytes == 0) /* there was no memory to keep it */
         return -ENOBUFS;
+    static const struct wanted nothing;
+    const struct wanted *wanted = r->wanted ? r->wanted : &nothing;
     struct proxy_request request = {
         .head = &r->pub.head,
         .base = r->pub.bytes,
@@ -109,6 +131,9 @@ int side_forward(struct mg_worker *w, struct request *r, int upstream, int terms
         .path = { r->pub.path, r->pub.path_bytes },
         .client = { client, (uint32_t)client_bytes },
         .scheme = { "http", 4 },
+        .key = wanted->key,
+        .server = wanted->server,
+        .edits = wanted->edits,
         .terms = terms,
         .body_kind = was_read ? BODY_LENGTH : r->body.kind,
         .length = was_read ? content.bytes : r->body.kind == BODY_LENGTH ? (uint64_t)r->pub.head.content_length : 0,

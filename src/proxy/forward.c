@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "http/head.h"
+#include "proxy/edit.h"
 
 struct out {
     char *at, *end;
@@ -196,6 +197,17 @@ static int put_target(struct out *out, const struct proxy_request *request)
     return out->full || target_is_valid((struct slice){ from, (uint32_t)(out->at - from) });
 }
 
+static void put_edits(struct out *out, struct slice edits)
+{
+    struct slice name, value;
+    while (edits_next(&edits, &name, &value)) {
+        put_slice(out, name);
+        put(out, ": ", 2);
+        put_slice(out, value);
+        put(out, "\r\n", 2);
+    }
+}
+
 static void put_end_to_end(struct out *out, const struct proxy_request *request)
 {
     struct forward_set skip;
@@ -204,11 +216,14 @@ static void put_end_to_end(struct out *out, const struct proxy_request *request)
         const struct http_field_line *field = &request->head->fields[i];
         if (forward_set_has(&skip, i) || is_rewritten(field, request))
             continue;
+        if (request->edits.bytes && edits_name(request->edits, text_of(request->base, field->name)))
+            continue;
         put_slice(out, text_of(request->base, field->name));
         put(out, ": ", 2);
         put_slice(out, text_of(request->base, field->value));
         put(out, "\r\n", 2);
     }
+    put_edits(out, request->edits);
 }
 
 /* What the client claims, then the client: the last member is the only one that this gateway vouches for. */

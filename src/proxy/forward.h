@@ -15,6 +15,7 @@ struct proxy_request {
     struct slice id;       /* X-Request-Id unless the client sent one; bytes 0: none */
     struct slice key;      /* what the server is chosen by, of an upstream with a function for it; bytes 0: none */
     struct slice server;   /* the label or address of the server that is wanted; bytes 0: any */
+    struct slice edits;    /* fields that are set or not sent on (edit.h) */
     int32_t terms;         /* handle of proxy_terms_open(); 0: nothing was said */
     uint8_t body_kind;     /* BODY_NONE, BODY_LENGTH or BODY_CHUNKED */
     uint8_t own;           /* it is the gateway's own: nothing is added for one that is passed on (Via, X-Forwarded-…) */
