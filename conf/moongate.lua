@@ -13,6 +13,9 @@ return {
   -- Processes that serve, 1 to 256. "auto": one for each processor that we may use.
   workers = "auto",
 
+  -- What moves the bytes: "io_uring", "epoll", or "auto": io_uring, and epoll (at more CPU time) where a container or a kernel refuses it.
+  engine = "auto",
+
   -- The site: a file that returns an app, or an app made right here.
   app = "site.lua",
 

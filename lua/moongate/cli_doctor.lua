@@ -8,6 +8,7 @@ local M = {}
 
 local WIDTH = 16
 local DESCRIPTORS_FEW, WATCHES_FEW, MEMORY_LITTLE, BACKLOG_MANY = 4096, 8192, 128 * 2 ^ 20, 1024
+local PORTS_FEW = 8192
 local NO_LIMIT = 2 ^ 60
 local BIND_CAPABILITY = 10 -- CAP_NET_BIND_SERVICE
 
@@ -73,6 +74,24 @@ end
 
 --- ---- judgements ----
 
+--- What the gateway would run on. epoll costs more for each request, but serves.
+local function judge_engine(report, facts)
+    local engine = facts.engine
+    local by = engine.asked == engine.chosen and ", as $MOONGATE_ENGINE says" or ""
+    if engine.chosen == "" then
+        report:add("engine", "fatal", engine.message, engine.asked == "io_uring" and "unset MOONGATE_ENGINE   (epoll is taken then)" or nil)
+    elseif engine.asked ~= "" and engine.asked ~= "auto" and by == "" then
+        report:add("engine", "bad", ("%s; $MOONGATE_ENGINE names none: %q"):format(engine.chosen, engine.asked),
+            "export MOONGATE_ENGINE=auto   (or io_uring, or epoll)")
+    elseif engine.chosen == "io_uring" then
+        report:add("engine", "ok", "io_uring" .. by)
+    elseif by ~= "" then
+        report:add("engine", "note", "epoll" .. by .. ": takes more CPU time than io_uring", facts.ring.opens and "unset MOONGATE_ENGINE" or nil)
+    else
+        report:add("engine", "ok", "epoll: takes more CPU time than io_uring, which is refused (see below)")
+    end
+end
+
 local function judge_ring(report, facts, read)
     local ring, disabled = facts.ring, sysctl(read, "kernel.io_uring_disabled")
     local seccomp = (read("/proc/self/status") or ""):match("Seccomp:%s*(%d)")
@@ -80,14 +99,15 @@ local function judge_ring(report, facts, read)
     if not ring.opens then
         local why, fix = ring.message:match("^(.-); (.*)$")
         local shown = (fix or ""):match("sysctl %-w .*$") or (fix or ""):match("ulimit .*$")
-            or seccomp == "2" and "docker run --security-opt seccomp=unconfined …   (or allow io_uring_setup, io_uring_enter, io_uring_register)" or fix
-        return report:add("io_uring", "fatal", ("%s (%s)"):format(why or ring.message, around), shown)
+            or seccomp == "2" and "docker run --security-opt seccomp=seccomp.json …   (the profile that comes with Moongate; or seccomp=unconfined)" or fix
+        return report:add("io_uring", "bad", ("%s (%s)"):format(why or ring.message, around), shown)
     end
     report:add("io_uring", "ok", "opens as a worker opens it; " .. around)
     for _, feature in ipairs(ring.features) do
         if not feature.works then
             report:add(feature.name, feature.needed and "fatal" or "note", ("missing (%s): %s"):format(feature.error, feature.needed and
-                "needed so that " .. feature.use or "works without; with it, " .. feature.use), feature.needed and "use a kernel from 6.1 on" or nil)
+                "needed so that " .. feature.use or "works without; with it, " .. feature.use),
+                feature.needed and "use a kernel from 6.1 on   (or: moongate run --engine epoll …)" or nil)
         end
     end
     local works = {}
@@ -111,6 +131,10 @@ local function judge_limits(report, facts, read)
         report:add("backlog", few and "bad" or "ok", ("net.core.somaxconn = %d%s"):format(backlog, few and
             (": a burst of more connections is refused; %d are asked for"):format(limits.backlog) or ""), few and
             ("sysctl -w net.core.somaxconn=%d"):format(limits.backlog) or nil)
+    end
+    local files = sysctl(read, "fs.file-max")
+    if files and files < limits.descriptors_least * 16 then
+        report:add("all files", "bad", ("fs.file-max = %d open files for the whole machine"):format(files), "sysctl -w fs.file-max=1048576")
     end
     report:add("memlock", "ok", limits.memlock < 0 and "unlimited" or units.show_size(limits.memlock) .. " of memory may be locked")
 end
@@ -136,6 +160,24 @@ local function judge_ports(report, facts, read)
     else
         report:add("ports", "note", ("from %d on; 80 and 443 are for the privileged"):format(first),
             ("setcap cap_net_bind_service=+ep %s   (or: sysctl -w net.ipv4.ip_unprivileged_port_start=80)"):format(facts.program))
+    end
+end
+
+--- Each connection to a server of an upstream takes a port of ours.
+local function judge_local_ports(report, _, read)
+    local first, last = (read("/proc/sys/net/ipv4/ip_local_port_range") or ""):match("^(%d+)%s+(%d+)")
+    if not first then return end
+    local count = last - first + 1
+    local few = count < PORTS_FEW
+    report:add("local ports", few and "bad" or "ok", ("%d to %d%s"):format(first, last, few and
+        (": at most %d connections to one server of an upstream"):format(count) or " for connections to upstreams"), few and
+        'sysctl -w net.ipv4.ip_local_port_range="10240 65535"' or nil)
+end
+
+local function judge_overcommit(report, _, read)
+    if sysctl(read, "vm.overcommit_memory") == 2 then
+        report:add("overcommit", "bad", "vm.overcommit_memory = 2: room that is set aside and never used counts as memory",
+            "sysctl -w vm.overcommit_memory=0   (or lower limits.connections and limits.buffers)")
     end
 end
 
@@ -165,7 +207,8 @@ end
 local function judge_compiler(report, facts)
     local compiler = facts.compiler
     if compiler.works then
-        return report:add("LuaJIT", "ok", ("%s; handlers are compiled"):format(compiler.flavour))
+        return report:add("LuaJIT", "ok", ("%s; handlers are compiled%s"):format(compiler.flavour, compiler.away and
+            (", %d MiB from the interpreter (2 GiB are too far)"):format(compiler.away / 2 ^ 20) or ""))
     end
     report:add("LuaJIT", "bad", ("%s; nothing can be compiled here (%s): handlers are interpreted, several times slower"):format(compiler.flavour,
         compiler.why), compiler.fix)
@@ -177,21 +220,38 @@ end
 ---@return moongate.Finding[]
 function M.judge(facts, read)
     local report = setmetatable({}, Report)
+    judge_engine(report, facts)
     judge_ring(report, facts, read)
     judge_folder(report, facts)
     judge_limits(report, facts, read)
     judge_watches(report, facts, read)
     judge_ports(report, facts, read)
+    judge_local_ports(report, facts, read)
     judge_machine(report, facts, read)
+    judge_overcommit(report, facts, read)
     judge_compiler(report, facts)
     local v = facts.versions
-    report:add("versions", "ok", ("moongate %s, %s, liburing %s, cjson %s, zlib %s, %s"):format(v.moongate, v.lua, v.liburing, v.cjson, v.zlib, v.kernel))
+    report:add("versions", "ok", ("moongate %s, %s, liburing %s, cjson %s, zlib %s, brotli %s, zstd %s, %s"):format(v.moongate, v.lua, v.liburing, v.cjson,
+        v.zlib, v.brotli, v.zstd, v.kernel))
     return report
 end
 
 --- ---- the compiler ----
 
 local NO_MEMORY = 27 -- LuaJIT's trace error for code memory, by its words below
+
+--- How far from the program, which has the interpreter in it, compiled code is: jumps between them must reach. nil where it cannot be told.
+local function distance()
+    local ok, util = pcall(require, "jit.util")
+    local code, address = nil, nil
+    for trace = 1, ok and util.tracemc and 100 or 0 do
+        code, address = util.tracemc(trace)
+        if code then break end
+    end
+    local from = (paths.read("/proc/self/maps") or ""):match("^(%x+)%-")
+    if not address or not from then return nil end
+    return math.abs(address % 2 ^ 48 - tonumber(from, 16))
+end
 
 --- Compiles a loop: whether that worked, and else why not.
 local function try_compiler()
@@ -214,7 +274,8 @@ local function compiler_facts()
     local works, why = try_compiler()
     local is_open_resty = pcall(require, "table.clone")
     return {
-        works = works, why = why, flavour = ("%s for %s, %s"):format(jit.version, jit.arch, is_open_resty and "OpenResty's branch" or "the original"),
+        works = works, why = why, away = works and distance() or nil,
+        flavour = ("%s for %s, %s"):format(jit.version, jit.arch, is_open_resty and "OpenResty's branch" or "the original"),
         fix = "allow memory that is written and then executed (SELinux: setsebool -P deny_execmem 0; systemd: MemoryDenyWriteExecute=no)",
     }
 end

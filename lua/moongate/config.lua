@@ -77,6 +77,7 @@ local function fields(limits)
         { name = "name", type = instance_name },
         { name = "listen", type = schema.list(address.listen, 1, LISTEN_MAX), default = "127.0.0.1:8080" },
         { name = "workers", type = workers, default = "auto" },
+        { name = "engine", type = schema.choice { "auto", "io_uring", "epoll" }, default = "auto" },
         { name = "app", type = app_or_file },
         { name = "hosts", type = schema.map(host_name, app_or_file) },
         { name = "limits", type = schema.record(limits), default = {} },
@@ -105,7 +106,7 @@ local function overlay(overrides)
     local changed = {}
     if overrides.listen and #overrides.listen > 0 then changed.listen = overrides.listen end
     if overrides.workers then changed.workers = tonumber(overrides.workers) or overrides.workers end
-    changed.name = overrides.name
+    changed.name, changed.engine = overrides.name, overrides.engine
     if overrides.debug then changed.debug = true end
     if overrides.watch then changed.reload = "watch" end
     return changed
@@ -146,7 +147,7 @@ end
 --- Validates. `report(key, message, hint)` is called for each problem; keys of the command line begin with "--".
 ---@param given table what the file returned
 ---@param place { file: string, folder: string }
----@param overrides { listen?: string[], workers?: string, name?: string, debug?: boolean }
+---@param overrides { listen?: string[], workers?: string, engine?: string, name?: string, debug?: boolean }
 ---@return table? config nil after a problem
 ---@return table checked what is sound of it, not complete
 function M.read(given, place, overrides, report)

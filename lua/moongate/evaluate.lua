@@ -167,7 +167,7 @@ end
 
 --- Evaluates a config or an app. Never raises for what the file does: look at `problems`.
 ---@param path string
----@param overrides? { listen?: string[], workers?: string, name?: string, debug?: boolean } what the command line said
+---@param overrides? { listen?: string[], workers?: string, engine?: string, name?: string, debug?: boolean } what the command line said
 ---@param sources? moongate.Snapshot where files are looked for before the disk
 ---@return moongate.Evaluation
 function M.file(path, overrides, sources)
@@ -193,7 +193,7 @@ end
 local MAKERS = { serve = "moongate.serve", proxy = "moongate.proxy" }
 
 --- Evaluates what a command asks for: `serve` and `proxy` their words, all others a file.
----@param options { command: string, file?: string, arguments?: string[], listen?: string[], workers?: string, name?: string, debug?: boolean }
+---@param options { command: string, file?: string, arguments?: string[], listen?: string[], workers?: string, engine?: string, name?: string, debug?: boolean }
 ---@param sources? moongate.Snapshot where files are looked for before the disk
 ---@return moongate.Evaluation
 function M.command(options, sources)

@@ -324,7 +324,7 @@ function M.first(number, sources)
     first, message = M.evaluate(number, given)
     if not first then return nil, message end
     M.apply_settings(first.config)
-    local opened = C.mg_open(abi.worker)
+    local opened = C.mg_open(abi.worker, first.config.engine)
     if opened < 0 then return nil, ffi.string(abi.border.text, abi.border.text_bytes), opened ~= ENOMEM and NO_RING or NO_START end
     ok, message = M.build(first)
     if not ok then return nil, message end

@@ -47,6 +47,7 @@ function M.text(evaluation)
     local function add(key, value) lines[#lines + 1] = line(key, value) end
     for _, address in ipairs(config.listen) do add("listen", address) end
     add("workers", workers)
+    add("engine", config.engine)
     add("drain_ms", ("%d"):format(config.drain_ms))
     if has_once(apps) then add("once", 1) end
     add("access_log", config.log.access)

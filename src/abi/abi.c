@@ -84,10 +84,10 @@ EXPORT const struct mg_setting_info *mg_setting(uint32_t index)
     return index < sizeof rows / sizeof *rows ? &rows[index] : NULL;
 }
 
-EXPORT int32_t mg_open(struct mg_worker *w)
+EXPORT int32_t mg_open(struct mg_worker *w, const char *engine)
 {
     memory_adapt(w);
-    return worker_open(w);
+    return worker_open(w, engine);
 }
 
 EXPORT int32_t mg_serve(struct mg_worker *w)

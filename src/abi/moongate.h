@@ -23,8 +23,8 @@ struct mg_settings *mg_settings(struct mg_worker *w);
 struct mg_stats *mg_stats(struct mg_worker *w);
 /* The `index`-th row of the settings table, NULL past the end. Needs no worker. */
 const struct mg_setting_info *mg_setting(uint32_t index);
-/* The settings are final: opens the engine. 0, or -errno with a sentence in border->text. Start hooks may wait from here on. */
-int32_t mg_open(struct mg_worker *w);
+/* The settings are final: opens the engine, "auto", "io_uring" or "epoll". 0, or -errno with a sentence in border->text. Start hooks may wait from here on. */
+int32_t mg_open(struct mg_worker *w, const char *engine);
 /* Start hooks have run: accept, and tell the master. 0 or -errno. */
 int32_t mg_serve(struct mg_worker *w);
 /* The Server field of all answers; bytes 0: none. 0 or -EINVAL. */

@@ -101,6 +101,7 @@ static void push_options(lua_State *L, const struct vm_options *options)
     set_string(L, "command", options->command);
     set_string(L, "file", options->file);
     set_string(L, "workers", options->workers);
+    set_string(L, "engine", options->engine);
     set_string(L, "name", options->name);
     set_string(L, "answer", options->answer);
     set_list(L, "arguments", options->arguments, options->argument_count);

@@ -13,6 +13,7 @@ struct vm_options {
     int listen_count;
     const char *const *fields; /* --header of explain: "Name: value" */
     int field_count;
+    const char *engine;       /* --engine; NULL: the config's */
     const char *workers;      /* --workers: "auto" or a number; NULL: the config's */
     const char *name;         /* --name; NULL: from the file */
     const char *answer;       /* of the running instance, for commands that show one (JSON); NULL: none was asked */
@@ -41,7 +42,7 @@ struct vm_worker_boot {
  *
  * Plan: lines "key value", in any order:
  *   name site            listen HOST:PORT | [V6]:PORT | :PORT | unix:/path     (one line each, in order)
- *   workers 2            drain_ms 30000        once 1 (there are once-hooks)
+ *   workers 2            engine auto           drain_ms 30000        once 1 (there are once-hooks)
  *   access_log off | - | /path        access_format combined | json        error_log - | /path
  *   route N HEX text     (fingerprint and name of a route)
  *   file PATH            (each file loaded; with problems also what was looked for in vain)

@@ -26,6 +26,7 @@ struct mg_stats {
     uint32_t tasks;               /* Lua writes it */
     uint64_t kept_bytes;
     uint64_t lua_bytes, lua_refused; /* what Lua uses; how often it was refused more */
+    uint32_t engine; /* enum net_engine; 0: not open yet */
     uint32_t connections, running, timers, timers_most, out_bytes, generation;
     struct mg_settings limits; /* as they are now */
     char route_name[96]; /* what runs, for people */

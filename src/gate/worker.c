@@ -59,6 +59,7 @@ static struct net_options net_options_of(const struct mg_worker *w)
         .connections = (uint32_t)w->settings.connections,
         .buffer_bytes = (uint32_t)w->settings.buffer_bytes,
         .stall_ms = (uint32_t)w->settings.write_ms,
+        .engine = w->engine,
     };
 }
 
@@ -87,13 +88,17 @@ static void adapt_rooms(struct mg_worker *w)
     http_common_tick(&w->common, (int64_t)net_unix_time(w->net));
 }
 
-int worker_open(struct mg_worker *w)
+int worker_open(struct mg_worker *w, const char *engine)
 {
     char message[512] = "";
+    w->engine = net_engine_named(engine);
     struct net_options options = net_options_of(w);
     w->net = net_new(&options, message, sizeof message);
     if (!w->net)
         return refuse_to_serve(w, -ENOSYS, message);
+    w->stats->engine = net_engine(w->net);
+    if (*message && w->border.worker == 0) /* the others have the same to say */
+        worker_logf(w, MG_LOG_WARN, "%s", message);
     if (stores_init(w) == 0)
         w->side = side_new(w);
     if (!w->side)
@@ -315,7 +320,7 @@ static bool take_turn(struct mg_worker *w, int wait)
     int error = net_turn(w->net, wait);
     if (error) {
         char text[128];
-        int bytes = snprintf(text, sizeof text, "io_uring: entering the ring: %s", strerror(-error));
+        int bytes = snprintf(text, sizeof text, "%s: waiting for events: %s", net_engine_name(net_engine(w->net)), strerror(-error));
         worker_end(w, text, (uint32_t)bytes);
         return false;
     }

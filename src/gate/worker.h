@@ -20,7 +20,7 @@ struct worker_options {
 struct mg_worker *worker_new(const struct worker_options *options);
 void worker_free(struct mg_worker *w);
 /* Opens the engine with the settings as they are now. 0, or -errno with a sentence in border.text. */
-int worker_open(struct mg_worker *w);
+int worker_open(struct mg_worker *w, const char *engine);
 /* Accepts, and tells the master. */
 int worker_serve(struct mg_worker *w);
 /* This generation serves from now on: tells the master. */

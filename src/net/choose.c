@@ -7,12 +7,27 @@
 
 enum { REASON_BYTES = 512 };
 
+static const char *const names[] = { [ENGINE_AUTO] = "auto", [ENGINE_IO_URING] = "io_uring", [ENGINE_EPOLL] = "epoll" };
+
+enum net_engine net_engine_named(const char *name)
+{
+    return strcmp(name, names[ENGINE_EPOLL]) == 0 ? ENGINE_EPOLL : strcmp(name, names[ENGINE_IO_URING]) == 0 ? ENGINE_IO_URING : ENGINE_AUTO;
+}
+
+const char *net_engine_name(enum net_engine engine)
+{
+    return names[engine];
+}
+
+enum net_engine net_engine(const struct net *net)
+{
+    return net->engine == &engine_epoll ? ENGINE_EPOLL : ENGINE_IO_URING;
+}
+
 static enum net_engine asked_for(const struct net_options *options)
 {
     const char *name = getenv("MOONGATE_ENGINE");
-    if (options->engine != ENGINE_AUTO || !name)
-        return options->engine;
-    return strcmp(name, engine_epoll.name) == 0 ? ENGINE_EPOLL : strcmp(name, engine_uring.name) == 0 ? ENGINE_IO_URING : ENGINE_AUTO;
+    return options->engine != ENGINE_AUTO || !name ? (enum net_engine)options->engine : net_engine_named(name);
 }
 
 struct net *net_new(const struct net_options *options, char *ret_message, uint32_t message_bytes)
@@ -31,9 +46,4 @@ struct net *net_new(const struct net_options *options, char *ret_message, uint32
     else
         snprintf(ret_message, message_bytes, "%s; nor does epoll work: %s", reason, also);
     return net;
-}
-
-const char *net_engine(const struct net *net)
-{
-    return net->engine->name;
 }

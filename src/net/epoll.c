@@ -138,15 +138,25 @@ static int epoll_enter(struct net *net, int wait, int64_t timeout_ms)
     return errno == EINTR ? 0 : -errno;
 }
 
+static enum op op_of(const struct epoll_event *event)
+{
+    return (enum op)(event->data.u64 >> 56);
+}
+
+static uint32_t generation_of(const struct epoll_event *event)
+{
+    return (uint32_t)(event->data.u64 >> 32) & GENERATION_MASK;
+}
+
 static void tell(struct net *net, const struct epoll_event *event)
 {
-    uint32_t slot = (uint32_t)event->data.u64, generation = (uint32_t)(event->data.u64 >> 32) & GENERATION_MASK;
-    switch ((enum op)(event->data.u64 >> 56)) {
+    uint32_t slot = (uint32_t)event->data.u64, generation = generation_of(event);
+    switch (op_of(event)) {
     case OP_ACCEPT:
         accept_some(net, slot, generation);
         break;
     case OP_WATCH:
-        watch_ready(net, slot, generation, (int32_t)event->events, true);
+        epoll_of(net)->watches_ready = true;
         break;
     case OP_FILE:
         epoll_files_done(net);
@@ -157,12 +167,24 @@ static void tell(struct net *net, const struct epoll_event *event)
     }
 }
 
+/* After what connections have to tell: who is told to stop has heard before what was asked of him. */
+static void tell_watches(struct net *net)
+{
+    struct epoll *epoll = epoll_of(net);
+    epoll->watches_ready = false;
+    for (int i = 0; i < epoll->count; i++)
+        if (op_of(&epoll->events[i]) == OP_WATCH)
+            watch_ready(net, (uint32_t)epoll->events[i].data.u64, generation_of(&epoll->events[i]), (int32_t)epoll->events[i].events, true);
+}
+
 static void epoll_reap(struct net *net)
 {
     struct epoll *epoll = epoll_of(net);
     for (int i = 0; i < epoll->count; i++)
         tell(net, &epoll->events[i]);
     epoll_conns_ready(net);
+    if (epoll->watches_ready)
+        tell_watches(net);
 }
 
 static uint64_t epoll_overflows(const struct net *net)

@@ -57,7 +57,10 @@ struct net_event {
  * it, when it was left to the engine which one to take. */
 struct net *net_new(const struct net_options *options, char *ret_message, uint32_t message_bytes);
 void net_free(struct net *net);
-const char *net_engine(const struct net *net); /* "io_uring" or "epoll" */
+enum net_engine net_engine(const struct net *net); /* which one it is */
+/* By name; ENGINE_AUTO: unknown. */
+enum net_engine net_engine_named(const char *name);
+const char *net_engine_name(enum net_engine engine);
 /* Bounds that hold from now on: connections, buffer_bytes and stall_ms of the options. More connections need net_grow() first. */
 void net_adapt(struct net *net, const struct net_options *options);
 /* Room for that many connections. 0, or -ENOMEM: nothing has changed. */

@@ -2,6 +2,7 @@
 #pragma once
 #include <stdint.h>
 
+/* Names: "auto", "io_uring", "epoll". */
 enum net_engine {
     ENGINE_AUTO, /* what $MOONGATE_ENGINE says, "io_uring" or "epoll"; else the ring, and epoll where it is refused */
     ENGINE_IO_URING,

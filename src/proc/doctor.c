@@ -2,6 +2,7 @@
  * which reads the rest from /proc and says what it means. Starts nothing. */
 #include "proc/doctor.h"
 
+#include <brotli/encode.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -12,7 +13,9 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 #include <zlib.h>
+#include <zstd.h>
 
+#include "net/net.h"
 #include "net/probe.h"
 #include "proc/descriptors.h"
 #include "proc/listen.h"
@@ -45,6 +48,23 @@ static void put_ring(struct text *text)
         text_put(text, "}");
     }
     text_put(text, "]}");
+}
+
+/* What a worker would run on, when nothing but the environment says so. */
+static void put_engine(struct text *text)
+{
+    struct net_options small = { .connections = 8, .buffer_bytes = 65536 };
+    char message[512] = "";
+    const char *asked = getenv("MOONGATE_ENGINE");
+    struct net *net = net_new(&small, message, sizeof message);
+    text_put(text, "\"engine\":{");
+    put_string(text, "chosen", net ? net_engine_name(net_engine(net)) : "");
+    text_put(text, ",");
+    put_string(text, "asked", asked ? asked : "");
+    text_put(text, ",");
+    put_string(text, "message", message);
+    text_put(text, "}");
+    net_free(net);
 }
 
 /* Whether a socket can be made there is found out by making a file. */
@@ -117,6 +137,10 @@ static void put_versions(struct text *text)
     put_string(text, "liburing", MG_URING_VERSION);
     text_put(text, ",");
     put_string(text, "zlib", zlibVersion());
+    text_put(text, ",");
+    put_string(text, "zstd", ZSTD_versionString());
+    uint32_t brotli = BrotliEncoderVersion();
+    text_put(text, ",\"brotli\":\"%u.%u.%u\"", brotli >> 24, brotli >> 12 & 0xfff, brotli & 0xfff);
     text_put(text, "}");
 }
 
@@ -131,6 +155,8 @@ int doctor_run(const struct options *options)
     put_folder(&text);
     text_put(&text, ",");
     put_ring(&text);
+    text_put(&text, ",");
+    put_engine(&text);
     text_put(&text, "}");
     int code = EXIT_SYSTEM;
     if (text.lost) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net/net.h"
 #include "proc/address.h"
 
 enum option_id {
@@ -93,6 +94,14 @@ static int take_workers(struct parser *parser, const char *value)
     return GO_ON;
 }
 
+static int take_engine(struct parser *parser, const char *value)
+{
+    if (strcmp(value, "auto") != 0 && net_engine_named(value) == ENGINE_AUTO)
+        return wrong(parser, "--engine: expected auto, io_uring or epoll, got \"%s\"", value);
+    parser->options->vm.engine = value;
+    return GO_ON;
+}
+
 static int take_wait(struct parser *parser, const char *value)
 {
     parser->options->wait_for_port_ms = WAIT_FOR_PORT_MS;
@@ -148,6 +157,8 @@ static int take(struct parser *parser, enum option_id id, const char *value)
         return take_listen(parser, value);
     case OPTION_WORKERS:
         return take_workers(parser, value);
+    case OPTION_ENGINE:
+        return take_engine(parser, value);
     case OPTION_NAME:
         return take_name(parser, value);
     case OPTION_WAIT:

@@ -26,6 +26,8 @@ COMMAND(HELP, "help", "[COMMAND | exit-codes]", 0, 1, "show how a command is use
 OPTION(LISTEN, "listen", 0, "ADDR", FOR(RUN) | FOR(SERVE),
        "listen here instead of where the config says: HOST:PORT, [V6]:PORT, :PORT, unix:/path; may be repeated; port 0 picks a free one")
 OPTION(WORKERS, "workers", 'w', "N|auto", FOR(RUN) | FOR(SERVE) | FOR(PROXY), "processes that serve; auto: one per CPU that may be used")
+OPTION(ENGINE, "engine", 0, "NAME", FOR(RUN) | FOR(SERVE) | FOR(PROXY),
+       "what moves the bytes: io_uring, epoll, or auto: io_uring, and epoll where that is refused; also $MOONGATE_ENGINE")
 OPTION(NAME, "name", 0, "NAME", FOR(RUN) | FOR(SERVE) | FOR(PROXY) | FOR(EXPLAIN) | FOR(STOP) | FOR(RELOAD) | FOR(UPGRADE) | FOR(STATUS) | FOR(GENERATIONS) |
            FOR(JIT) | FOR(TOP),
        "of the instance; by default the config's file name to start, and the only instance running to ask")
@@ -49,7 +51,7 @@ EXIT(CONFIG, 1, "the config has problems (they were printed), or a running insta
 EXIT(USAGE, 2, "the command line is wrong")
 EXIT(LISTEN, 3, "an address cannot be listened on: in use, not permitted, or not of this machine")
 EXIT(INSTANCE, 4, "no such instance is running, several are and none was named, or the name is taken")
-EXIT(URING, 5, "the kernel or a sandbox refuses io_uring: moongate doctor says which, and what to do")
+EXIT(URING, 5, "the engine that was asked for is refused by the kernel or a sandbox: moongate doctor says why, and what to do")
 EXIT(WORKER, 6, "a worker cannot start")
 EXIT(SYSTEM, 7, "the system refused something else: the runtime folder, a log file, memory, a process")
 EXIT(TIMEOUT, 8, "the running instance did not answer in time")

@@ -91,6 +91,8 @@ static bool plan_line(struct plan *plan, const char *key, char *value, char *ret
         return plan_path(key, value, plan->error_log, ret_problem);
     if (strcmp(key, "name") == 0) {
         snprintf(plan->name, sizeof plan->name, "%s", value);
+    } else if (strcmp(key, "engine") == 0) {
+        snprintf(plan->engine, sizeof plan->engine, "%s", value);
     } else if (strcmp(key, "workers") == 0 && strcmp(value, "auto") != 0) {
         if (!plan_number(key, value, PLAN_WORKERS_MAX, &number, ret_problem))
             return false;

@@ -5,7 +5,7 @@
 
 #include "proc/address.h"
 
-enum { PLAN_LISTEN_MAX = 64, PLAN_NAME_BYTES = 65, PLAN_PATH_BYTES = 512, PLAN_WORKERS_MAX = 256, PLAN_PROBLEM_BYTES = 256 };
+enum { PLAN_LISTEN_MAX = 64, PLAN_NAME_BYTES = 65, PLAN_ENGINE_BYTES = 16, PLAN_PATH_BYTES = 512, PLAN_WORKERS_MAX = 256, PLAN_PROBLEM_BYTES = 256 };
 
 struct plan_route {
     const char *name, *fingerprint;
@@ -14,6 +14,7 @@ struct plan_route {
 struct plan {
     char name[PLAN_NAME_BYTES]; /* "": none given */
     uint32_t workers;           /* 0: one per CPU */
+    char engine[PLAN_ENGINE_BYTES];
     int64_t drain_ms;
     bool once;  /* worker 1 must be ready before the others start */
     bool watch; /* a changed file is a reason to reload */

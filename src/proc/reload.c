@@ -352,6 +352,7 @@ static void commit(struct master *master)
     reload->routes_changed = plan_routes_changed(&master->plan, &reload->plan);
     reload->listeners_changed = listeners_beyond(&reload->listeners, &master->listeners) + listeners_beyond(&master->listeners, &reload->listeners);
     reload_warn_name(master);
+    reload_warn_engine(master);
     listeners_commit(&master->listeners, &reload->listeners);
     reload->has_listeners = false;
     plan_fini(&master->plan);

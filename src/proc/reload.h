@@ -72,5 +72,6 @@ void reload_tell_stopping(struct master *master);
 void reload_log_lines(struct master *master, enum log_level level, const struct text *text);
 /* The instance's name cannot change while it lives. */
 void reload_warn_name(struct master *master);
+void reload_warn_engine(struct master *master);
 /* Watches the files of the running generation, and those of the candidate that is being given up, if files are to be watched. */
 void reload_watch(struct master *master);

@@ -113,6 +113,14 @@ void reload_warn_name(struct master *master)
                  name);
 }
 
+void reload_warn_engine(struct master *master)
+{
+    const char *now = master->plan.engine, *next = master->reload.plan.engine;
+    if (strcmp(now, next) != 0)
+        logs_say(&master->logs, LOG_LEVEL_WARN, "reload: engine: each worker keeps the one it has; \"%s\" holds after a restart or `moongate upgrade`",
+                 next);
+}
+
 void reload_watch(struct master *master)
 {
     char problem[WATCH_PROBLEM_BYTES];

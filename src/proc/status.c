@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "net/net.h"
 #include "proc/instance.h"
 
 static const char *const worker_states[] = { "none", "starting", "serving", "draining", "ending", "killed", "resting" };
@@ -115,8 +116,8 @@ void status_text(const struct master *master, struct text *text)
         text_put(text, " %s", url);
     }
     text_put(text, "\nlogs    access %s, error %s\n", log_name(master->plan.access_log), log_name(master->plan.error_log));
-    text_put(text, "limits  drain %s, backlog %d, descriptors %llu\n", text_duration(master->plan.drain_ms), LISTEN_BACKLOG,
-             (unsigned long long)master->descriptors);
+    text_put(text, "limits  drain %s, backlog %d, descriptors %llu, engine %s\n", text_duration(master->plan.drain_ms), LISTEN_BACKLOG,
+             (unsigned long long)master->descriptors, net_engine_name((enum net_engine)master->workers[0].stats->engine));
     watchdog_text(master, text);
     text_workers(master, text);
     text_bounds(master, text);
@@ -166,9 +167,9 @@ static void json_worker(const struct master *master, const struct worker *worker
     text_put(text, "{\"number\":%u,\"pid\":%d,\"state\":\"%s\",\"uptime_ms\":%lld,\"restarts\":%u,", worker->number + 1, worker->pid,
              worker_states[worker->state], (long long)worker_age(master, worker), worker->restarts);
     json_numbers(text, &own);
-    text_put(text, ",\"running\":%u,\"timers\":%u,\"out_bytes\":%u,\"generation\":%u,\"lua\":{\"bytes\":%llu,\"refused\":%llu}",
-             stats->running, stats->timers, stats->out_bytes, worker->generation, (unsigned long long)stats->lua_bytes,
-             (unsigned long long)stats->lua_refused);
+    text_put(text, ",\"running\":%u,\"timers\":%u,\"out_bytes\":%u,\"generation\":%u,\"engine\":\"%s\",\"lua\":{\"bytes\":%llu,\"refused\":%llu}",
+             stats->running, stats->timers, stats->out_bytes, worker->generation,
+             net_engine_name((enum net_engine)stats->engine), (unsigned long long)stats->lua_bytes, (unsigned long long)stats->lua_refused);
     json_bounds(stats, text);
     text_put(text, "}");
 }

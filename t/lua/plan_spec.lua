@@ -15,7 +15,7 @@ describe("a plan", function()
             .. "log = { access = '/a.log', format = 'json' } }",
             ["a.lua"] = APP .. "app:get('/u/:id', print)\napp:any('/x', { name = 'an x' }, print)\n"
                 .. "app:host('b.org'):get('/', print)\napp:on_start(print, { once = true })\nreturn app" }
-        assert.equal("name shop\nlisten :80\nlisten unix:/x\nworkers 3\ndrain_ms 1500\nonce 1\naccess_log /a.log\naccess_format json\n"
+        assert.equal("name shop\nlisten :80\nlisten unix:/x\nworkers 3\nengine auto\ndrain_ms 1500\nonce 1\naccess_log /a.log\naccess_format json\n"
             .. "error_log -\nreload manual\nroute 2 HEX GET /u/:id\nroute 3 HEX an x\nroute 4 HEX GET b.org/\nfile site.lua\nfile a.lua\nend\n",
             (site:short(plan.text(site:file "site.lua")):gsub("(route %d) %x+ ", "%1 HEX ")))
     end)

@@ -10,7 +10,7 @@ local c = require "t.support.c"
 c.header("net/net.h")
 local message = ffi.new("char[512]")
 local net = c.lib().net_new(ffi.new("struct net_options", { connections = 4, buffer_bytes = 65536, engine = ENGINE }), message, 512)
-local engine = net ~= nil and ffi.string(c.lib().net_engine(net))
+local engine = net ~= nil and ffi.string(c.lib().net_engine_name(c.lib().net_engine(net)))
 io.write(engine and "opened " .. engine .. ": " or "refused: ", ffi.string(message))
 ]]
 

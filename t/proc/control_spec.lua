@@ -140,7 +140,7 @@ describe("status", function()
         assert.matches("^" .. plain(s.name) .. ": serving, pid " .. s.pid .. ", up %S+, generation 1, moongate %d", out)
         assert.matches("\nconfig  run " .. plain(s.file) .. "\n", out)
         assert.matches("\nlisten  http://127.0.0.1:" .. s.port .. "\n", out)
-        assert.matches("\nlimits  drain 1.5s, backlog 4096, descriptors %d+\n", out)
+        assert.matches("\nlimits  drain 1.5s, backlog 4096, descriptors %d+, engine auto\n", out)
         for number, pid in ipairs { out:match("\n1 +(%d+) .*\n2 +(%d+) ") } do
             assert.matches("\n" .. number .. " +" .. pid .. "  serving +%S+ +0 +%d+ +%d+ ", out)
             assert.is_true(process.exists(tonumber(pid)))

@@ -29,7 +29,7 @@ describe("moongate doctor", function()
         local command = words
         command[#command + 1] = server.binary
         command[#command + 1] = "doctor"
-        command.env = { MOONGATE_RUNTIME_DIR = instance.runtime() }
+        command.env = { MOONGATE_RUNTIME_DIR = instance.runtime(), MOONGATE_ENGINE = false }
         for name, value in pairs(env or {}) do command.env[name] = value end
         return process.run(command, 20)
     end
@@ -37,15 +37,16 @@ describe("moongate doctor", function()
     it("says that all is well where it is, with every feature of the ring tried", function()
         local code, out, err = run { "env" }
         assert.same({ 0, "" }, { code, err })
-        assert.matches("^ok    io_uring ", out)
+        assert.matches("^ok    engine +io_uring\nok    io_uring ", out)
+        assert.matches("\nok    LuaJIT +LuaJIT 2[^\n]*; handlers are compiled, %d+ MiB from the interpreter", out)
         assert.matches("\nok    ring features +buffer ring, multishot receive, multishot accept, multishot poll, openat2", out)
         assert.matches("\nMoongate serves here[^\n]*%.\n$", out)
         for line in out:gmatch("[^\n]+") do assert.is_true(#line <= 200, line) end
-        for _, word in ipairs { "liburing 2", "cjson 2", "zlib 1", "LuaJIT 2" } do assert.is_truthy(out:find(word, 1, true), word) end
+        for _, word in ipairs { "liburing 2", "cjson 2", "zlib 1", "brotli 1", "zstd 1", "LuaJIT 2" } do assert.is_truthy(out:find(word, 1, true), word) end
     end)
 
     it("answers in JSON", function()
-        local code, out = instance.run { "doctor", "--json" }
+        local code, out = instance.run({ "doctor", "--json" }, 10, { MOONGATE_ENGINE = false })
         assert.equal(0, code)
         local answer = cjson.decode(out)
         assert.is_true(answer.serves)
@@ -54,17 +55,31 @@ describe("moongate doctor", function()
         assert.equal("ok", find(answer.findings, "runtime folder").state)
     end)
 
-    it("fails where io_uring is refused, with the cause and the cure", function()
+    it("serves with epoll where io_uring is refused, and says the cause and the cure", function()
         for error, pattern in pairs { EPERM = "refused to this process", ENOSYS = "is not there", EINVAL = "lacks what Moongate needs" } do
             local code, out = run { refuse, error }
-            assert.equal(1, code)
-            assert.matches("^FAIL  io_uring +[^\n]*" .. pattern, out)
-            assert.matches("→ [^\n]*seccomp=unconfined", out)
-            assert.matches("\nMoongate cannot serve here: 1 problem%.\n$", out)
+            assert.equal(0, code)
+            assert.matches("^ok    engine +epoll: takes more CPU time", out)
+            assert.matches("\nBAD   io_uring +[^\n]*" .. pattern, out)
+            assert.matches("→ [^\n]*seccomp=seccomp.json[^\n]*seccomp=unconfined", out)
+            assert.matches("\nMoongate serves here, with 1 problem%.\n$", out)
         end
         local code, out = run { refuse, "ENOMEM" }
-        assert.equal(1, code)
+        assert.equal(0, code)
         assert.matches("→ ulimit %-l unlimited\n", out)
+    end)
+
+    it("fails where io_uring is refused and nothing else may be taken", function()
+        local code, out = run({ refuse, "EPERM" }, { MOONGATE_ENGINE = "io_uring" })
+        assert.equal(1, code)
+        assert.matches("^FAIL  engine +io_uring is refused to this process[^\n]*\n +→ unset MOONGATE_ENGINE", out)
+        assert.matches("\nMoongate cannot serve here: 2 problems%.\n$", out)
+        code, out = run({ "env" }, { MOONGATE_ENGINE = "epoll" })
+        assert.equal(0, code)
+        assert.matches("^note  engine +epoll, as $MOONGATE_ENGINE says", out)
+        code, out = run({ "env" }, { MOONGATE_ENGINE = "kqueue" })
+        assert.equal(0, code)
+        assert.matches('^BAD   engine +io_uring; $MOONGATE_ENGINE names none: "kqueue"\n +→ export MOONGATE_ENGINE=auto', out)
     end)
 
     it("fails where too few files may be open, as `run` does", function()
@@ -96,10 +111,11 @@ describe("what doctor says of a machine", function()
     local function facts(changes)
         local made = {
             uid = 1000, program = "/opt/moongate", runtime = { folder = "/run/moongate", problem = "" },
+            engine = { chosen = "io_uring", asked = "", message = "" },
             ring = { opens = true, message = "", features = { { name = "buffer ring", use = "x", works = true, needed = true, error = "" } } },
             limits = { descriptors = 20000, descriptors_most = 20000, descriptors_least = 66, memlock = -1, cpus = 4, cpus_online = 4, backlog = 4096, inotify = "" },
             compiler = { works = true, flavour = "LuaJIT" },
-            versions = { moongate = "1", lua = "2", liburing = "3", zlib = "4", kernel = "5", cjson = "6" },
+            versions = { moongate = "1", lua = "2", liburing = "3", zlib = "4", brotli = "7", zstd = "8", kernel = "5", cjson = "6" },
         }
         for path, value in pairs(changes or {}) do
             local at, key = made, path
@@ -126,8 +142,22 @@ describe("what doctor says of a machine", function()
 
     it("tells io_uring that is switched off from one that is refused", function()
         local _, of = judged({ ["ring.opens"] = false, ["ring.message"] = "io_uring is switched off on this machine (x); switch it on with: sysctl -w kernel.io_uring_disabled=0" })
-        assert.equal("fatal", of("io_uring").state)
+        assert.equal("bad", of("io_uring").state)
         assert.equal("sysctl -w kernel.io_uring_disabled=0", of("io_uring").fix)
+    end)
+
+    it("tells what is short for the whole machine", function()
+        local PORTS, FILES_MAX = "/proc/sys/net/ipv4/ip_local_port_range", "/proc/sys/fs/file-max"
+        for range, state in pairs { ["32768\t60999\n"] = "ok", ["1000\t9191\n"] = "ok", ["1000\t9190\n"] = "bad" } do
+            local _, of = judged({}, { [PORTS] = range })
+            assert.equal(state, of("local ports").state)
+        end
+        local _, of = judged({}, { [FILES_MAX] = "1055\n", ["/proc/sys/vm/overcommit_memory"] = "2\n" })
+        assert.equal("sysctl -w fs.file-max=1048576", of("all files").fix)
+        assert.matches("^sysctl %-w vm.overcommit_memory=0", of("overcommit").fix)
+        _, of = judged({}, { [FILES_MAX] = "1056\n", ["/proc/sys/vm/overcommit_memory"] = "1\n" })
+        assert.error(function() of("all files") end)
+        assert.error(function() of("overcommit") end)
     end)
 
     it("tells a feature that is needed from one that is not", function()

@@ -69,12 +69,14 @@ function M.run(arguments, seconds, env)
 end
 
 local function command_line(options, instance)
-    local command = { M.binary }
+    local command = {}
+    for at, word in ipairs(options.through or {}) do command[at] = word end
+    command[#command + 1] = M.binary
     if options.command then
         for _, word in ipairs(options.command) do command[#command + 1] = word end
     else
-        command[2] = "run"
-        command[3] = options.file or process.write_file(instance.folder .. "/app.lua", assert(options.script, "a script or a file"))
+        command[#command + 1] = "run"
+        command[#command + 1] = options.file or process.write_file(instance.folder .. "/app.lua", assert(options.script, "a script or a file"))
     end
     for _, address in ipairs(options.listen or { "127.0.0.1:0" }) do
         command[#command + 1] = "--listen"
@@ -110,7 +112,7 @@ end
 --- Starts a server and returns when its ready line is there. Options:
 ---   `script` (text of an app or a config), `file` (its path) or `command` (words in place of `run FILE`);
 ---   `workers` (default 1; false: not said), `listen` (default { "127.0.0.1:0" }; {}: the config's), `args` (further words),
----   `env`, `cwd`, `name` (default: one of its own), `seconds` (limit for the start, default 10).
+---   `through` (words before the program: one that starts it), `env`, `cwd`, `name` (default: one of its own), `seconds` (limit for the start, default 10).
 ---@return table server with host, port, path (of a unix socket), addresses, pid, name, folder, file
 function M.start(options)
     count = count + 1
