@@ -42,13 +42,19 @@ function M.unknown_host(host, wait_ms)
     return nil
 end
 
---- The table of limits: one row per setting.
+local settings_rows
+
+--- The table of limits: one row per setting. It is the same for all who ask: leave it as it is.
 ---@return { field: string, key: string, prose: string, kind: integer, initial: number, least: number, most: number }[]
 function M.settings_rows()
+    if settings_rows then return settings_rows end
     local rows, index = {}, 0
     while true do
         local info = C.mg_setting(index)
-        if info == nil then return rows end
+        if info == nil then
+            settings_rows = rows
+            return rows
+        end
         index = index + 1
         rows[index] = {
             field = ffi.string(info.field), key = ffi.string(info.key), prose = ffi.string(info.prose),

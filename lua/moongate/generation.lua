@@ -16,6 +16,7 @@ local paths = require "moongate.paths"
 local programs = require "moongate.programs"
 local response = require "moongate.response"
 local snapshot = require "moongate.snapshot"
+local traces = require "moongate.traces"
 
 local M = {}
 
@@ -108,13 +109,15 @@ local function run_stop(generation)
 end
 
 local SWEEP_STEP = 64 -- of the collector, in its own measure of KB
+local SWEEP_EVERY_MS = 1000
 
-local sweeping = false
+local sweeping, sweep_due_ms = false, 0
 
---- What a generation leaves is collected little by little, so that no request waits for it.
+--- What generations leave is collected little by little, so that no request waits for it; and not for each of many that follow one another.
 local function sweep()
+    await.breathe(math.max(0, sweep_due_ms - C.mg_now(abi.worker)))
     repeat await.breathe() until collectgarbage("step", SWEEP_STEP)
-    sweeping = false
+    sweeping, sweep_due_ms = false, C.mg_now(abi.worker) + SWEEP_EVERY_MS
 end
 
 --- It serves nobody any more.
@@ -181,6 +184,20 @@ function M.apply_settings(config)
     C.mg_server_field(worker, server, #server)
     abi.border.debug = config.debug and 1 or 0
     C.mg_log_format(worker, config.log.format == "json" and 1 or 0, config.debug and 0 or LEVELS[config.log.level])
+end
+
+-- Code memory is given back by a flush alone, and what an older generation had compiled goes with it; a flush after each commit would have
+-- all of our own compiled anew, too.
+local TRACES_KEPT, COMMITS_KEPT = 256, 16
+
+local commits = 0
+
+--- A script that listens to the compiler is told of traces in our place: then commits alone are counted.
+local function flush_code()
+    commits = commits + 1
+    if commits < COMMITS_KEPT and traces.numbers().traces < TRACES_KEPT then return end
+    commits = 0
+    jit.flush()
 end
 
 local function adapt(config)
@@ -290,7 +307,7 @@ function M.commit(number, doors)
     adapt(new.config)
     M.use(new)
     if doors ~= "" then C.mg_accept_on(abi.worker, doors, #doors) end
-    jit.flush()
+    flush_code()
     C.mg_ready(abi.worker, number)
     retire(old)
 end

@@ -124,17 +124,56 @@ static int traceback(lua_State *L)
     return 1;
 }
 
+/* A state that a process forks with: our own modules are loaded, nothing has run. NULL: there is none, or it has been taken. */
+static lua_State *warm;
+
+/* A state with the libraries and the error handler at index 1. NULL: no memory. */
+static lua_State *open_state(void)
+{
+    lua_State *L = luaL_newstate();
+    if (!L)
+        return NULL;
+    luaL_openlibs(L);
+    preload(L);
+    lua_pushcfunction(L, traceback);
+    return L;
+}
+
+void vm_warm(void)
+{
+    lua_State *L = warm ? NULL : open_state();
+    if (!L)
+        return;
+    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF); /* nothing of the master's own running is worth to be compiled */
+    lua_gc(L, LUA_GCSTOP, 0);
+    lua_getglobal(L, "require");
+    lua_pushstring(L, "moongate.warm");
+    bool loaded = lua_pcall(L, 1, 0, 1) == 0;
+    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_ON);
+    lua_gc(L, LUA_GCCOLLECT, 0);
+    lua_gc(L, LUA_GCRESTART, 0);
+    if (loaded)
+        warm = L;
+    else
+        lua_close(L); /* the child tells what is wrong */
+}
+
+void vm_cool(void)
+{
+    if (warm)
+        lua_close(warm);
+    warm = NULL;
+}
+
 /* A state with `module.function` pushed over the error handler at index 1. NULL, with the reason printed, when that fails. */
 static lua_State *start(const char *module, const char *function)
 {
-    lua_State *L = luaL_newstate();
+    lua_State *L = warm ? warm : open_state();
+    warm = NULL;
     if (!L) {
         fprintf(stderr, "moongate: not enough memory to start Lua\n");
         return NULL;
     }
-    luaL_openlibs(L);
-    preload(L);
-    lua_pushcfunction(L, traceback);
     lua_getglobal(L, "require");
     lua_pushstring(L, module);
     if (lua_pcall(L, 1, 1, 1) != 0) {

@@ -37,6 +37,12 @@ struct vm_worker_boot {
     struct mg_stats *stats;
 };
 
+/* Loads our own modules, once, into a state that the next of the functions below takes: a master does it before it forks, so that no child
+ * has to. Runs no user code. Without memory nothing is loaded, and a child does it itself. */
+void vm_warm(void);
+/* Lets go of that state. */
+void vm_cool(void);
+
 /* Evaluates the candidate: writes the plan (below) to `out`, the text of every file loaded to `sources` (-1: not), problems to standard error.
  * Exit code: 0, or 1 with problems printed. Runs user code: call it in a child that can be killed.
  *

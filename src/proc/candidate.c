@@ -46,6 +46,8 @@ static void __attribute__((noreturn)) child_main(const struct options *options, 
         _exit(EXIT_SYSTEM);
     signals_reset(SIGNALS_OF_CHILD);
     if (ends->err >= 0)
+        nice(5);
+    if (ends->err >= 0)
         dup2(ends->err, STDERR_FILENO);
     int keep[] = { ends->out, ends->sources };
     descriptors_close_others(keep, 2);

@@ -120,6 +120,7 @@ static int master_prepare(struct master *master)
     if (master->signals < 0)
         return refuse(EXIT_SYSTEM, strerror(-master->signals));
     master->descriptors = descriptors_raise();
+    vm_warm();
     int code = candidate_plan(master->options, master->signals, &master->plan, &master->sources);
     if (code == GO_ON)
         code = take_name(master);
@@ -414,6 +415,7 @@ static void master_fini(struct master *master)
     watch_fini(&master->watch);
     logs_close(&master->logs);
     shm_close(&master->shm);
+    vm_cool();
     free(master->workers);
     free(master->polls);
     plan_fini(&master->plan);
