@@ -5,6 +5,7 @@ local caller = require "moongate.caller"
 local compose = require "moongate.compose"
 local descriptor = require "moongate.descriptor"
 local ghost = require "moongate.ghost"
+local loading = require "moongate.loading"
 local names = require "moongate.names"
 local patterns = require "moongate.pattern"
 local schema = require "moongate.schema"
@@ -234,6 +235,7 @@ local function add_route(self, what, methods, full, written, options, handler)
     options.when, options.methods = nil, nil
     local checked = check_handler(handler, full, what)
     if not full or not checked then return end
+    loading.pause()
     local routes = self.root.routes
     routes[#routes + 1] = {
         methods = methods, pattern = full, host = self.host_scope, handler = checked, when = when, options = options, where = here(self),
@@ -525,17 +527,15 @@ end)
 
 --- ---- the generation being loaded ----
 
-local loading
-
---- Loading begins: extensions of all apps are gathered here until `finish_loading()`.
-function M.begin_loading()
-    loading = new_root()
+--- Extensions of all apps are gathered by the present loading from here on, until `gathered()`.
+function M.gather()
+    loading.now.gathered = new_root()
 end
 
---- Loading has ended. What was said for all apps, in the shape of an app.
-function M.finish_loading()
-    local gathered = loading
-    loading = nil
+--- What was said for all apps, in the shape of an app. Nothing more is taken.
+function M.gathered()
+    local gathered = loading.now.gathered
+    loading.now.gathered = nil
     return gathered
 end
 
@@ -543,8 +543,9 @@ end
 ---@param name string
 ---@param fn fun(req): any
 M.extend_request = caller.forgiving(function(name, fn)
-    if not loading then caller.raise("mg.extend_request: only while the files load") end
-    add_extension(loading, "mg.extend_request", name, fn)
+    local gathered = loading.now and loading.now.gathered
+    if not gathered then caller.raise("mg.extend_request: only while the files load") end
+    add_extension(gathered, "mg.extend_request", name, fn)
 end)
 
 M.App = App

@@ -1,6 +1,7 @@
 --- Waiting: the only module that yields. A task is a coroutine that the root scheduler (loop.lua) resumes: a dispatcher that is in the
 --- middle of a request, or one that was spawned. A wait has a token; whoever ends the wait names it. A token that comes late misses.
 local abi = require "moongate.abi"
+local loading = require "moongate.loading"
 local programs = require "moongate.programs"
 
 local M = {}
@@ -223,7 +224,7 @@ local function inherit(task)
         local p = C.mg_request(abi.worker, abi.border.current)
         task.owner, task.of_slot, task.of_turn = programs.alive[p.program], p.slot, p.generation
     else
-        task.owner = programs.loading
+        task.owner = loading.now and loading.now.owner or false
     end
 end
 
@@ -237,8 +238,15 @@ function M.spawn(fn, a, b, c, owner)
     task.fn, task.a, task.b, task.c = fn, a, b, c
     if owner == nil then inherit(task) else task.owner = owner end
     if task.owner then task.owner.tasks[task] = true end
-    push(task)
+    local held = loading.now and loading.now.held
+    if held then held[#held + 1] = task else push(task) end
     return task
+end
+
+--- Begins tasks that were held while files loaded.
+---@param held moongate.Task[]
+function M.begin(held)
+    for _, task in ipairs(held) do push(task) end
 end
 
 local stack_of, stack
@@ -299,6 +307,9 @@ function M.cancel_all(generation, all)
         if not task.steady and (all or not is_of_request(task)) then M.cancel(task) end
     end
 end
+
+--- May what runs give way here? Not below a function of C, such as table.sort.
+M.is_yieldable = yieldable
 
 --- Lets everything else run, and goes on in a later turn.
 ---@param ms? number no earlier than after so long

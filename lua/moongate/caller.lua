@@ -2,25 +2,30 @@
 --- `site.lua:14` and raises misuse there, however deep the call went inside the library. While files load, misuse is recorded
 --- instead and loading goes on, so that all of it is told at once.
 local ghost = require "moongate.ghost"
+local loading = require "moongate.loading"
 
 local M = {}
 
 local own_prefix = debug.getinfo(1, "S").source:match("^(.*)caller%.lua$")
 
+local own = {} -- chunks that are known to be ours
+
 --- Is this chunk one of ours? It lies beside this module and is loaded under the library's name.
 local function is_ours(source)
+    if own[source] then return true end
     if source:sub(1, #own_prefix) ~= own_prefix then return false end
     local name = source:sub(#own_prefix + 1):match("^([%w_]+)%.lua$")
-    return name ~= nil and (name == "caller" or name == "init" or package.loaded["moongate." .. name] ~= nil)
+    own[source] = name ~= nil and (name == "caller" or name == "init" or package.loaded["moongate." .. name] ~= nil) or nil
+    return own[source] == true
 end
 
 --- The level of the user's frame, as error() counts it in the function that asks, and its debug record.
 local function frame()
     local level = 3
     while true do
-        local info = debug.getinfo(level, "Sl")
+        local info = debug.getinfo(level, "S")
         if not info then return nil end
-        if info.what ~= "C" and not is_ours(info.source) then return level - 1, info end
+        if info.what ~= "C" and not is_ours(info.source) then return level - 1, debug.getinfo(level, "Sl") end
         level = level + 1
     end
 end
@@ -66,8 +71,6 @@ end
 local STOP = setmetatable({}, { __tostring = function() return "a mistake that was told already" end })
 M.STOP = STOP
 
-local recorder, is_known
-
 ---@class moongate.Spot where in a call a mistake is
 ---@field what? string the call, as in "app:get"
 ---@field argument? integer which one; -1 is the last
@@ -77,15 +80,15 @@ local recorder, is_known
 ---@field byte? integer in the text of that argument, from 1
 ---@field about? string instead of a call: the name it is about, where it stands
 
---- While `fn` is set, misuse is given to it instead of being raised.
+--- While the files of the present loading do, misuse is given to `fn` instead of being raised.
 ---@param fn? fun(file: string, line: integer, message: string, hint: string?, spot: moongate.Spot)
 ---@param known? fun(file: string): boolean is this one of the user's files?
 function M.record(fn, known)
-    recorder, is_known = fn, known
+    loading.now.recorder, loading.now.is_known = fn, known
 end
 
 --- Does the user's code catch errors of this call by itself? Then they are its business.
-local function is_caught()
+local function is_caught(is_known)
     local level = 3
     while true do
         local info = debug.getinfo(level, "f")
@@ -99,8 +102,9 @@ local function is_caught()
 end
 
 local function recorded(info, message, hint, spot)
-    if not recorder or not info or not is_known(M.file_of(info.source)) or is_caught() then return false end
-    recorder(M.file_of(info.source), info.currentline, message, hint, spot or {})
+    local now = loading.now
+    if not now or not now.recorder or not info or not now.is_known(M.file_of(info.source)) or is_caught(now.is_known) then return false end
+    now.recorder(M.file_of(info.source), info.currentline, message, hint, spot or {})
     return true
 end
 
@@ -143,8 +147,10 @@ end
 
 --- Is misuse recorded here, and not raised?
 function M.is_recording()
+    local now = loading.now
+    if not now or not now.recorder then return false end
     local _, info = frame()
-    return recorder ~= nil and info ~= nil and is_known(M.file_of(info.source)) and not is_caught()
+    return info ~= nil and now.is_known(M.file_of(info.source)) and not is_caught(now.is_known)
 end
 
 --- A function of the public API, of one result, that loading outlives: when it is misused while files load, it gives what `fallback` makes of
@@ -154,7 +160,7 @@ end
 ---@return function
 function M.forgiving(fn, fallback)
     return function(...)
-        if not recorder then return fn(...) end
+        if not loading.now or not loading.now.recorder then return fn(...) end
         if has_ghost(...) then return fallback and fallback(...) end
         local ok, result = pcall(fn, ...)
         if ok then return result end

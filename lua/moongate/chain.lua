@@ -20,7 +20,7 @@ local M = {}
 local C = abi.C
 local NOT_FOUND, METHOD_WRONG, FIRST = C.MG_ROUTE_NOT_FOUND, C.MG_ROUTE_METHOD, C.MG_ROUTE_FIRST
 -- LuaJIT's jumps reach 32,768 instructions: functions are split before that. Predicates cost most.
-local LEAVES_PER_FUNCTION, LEAVES_WITH_PREDICATES, ROUTES_PER_CHAIN = 512, 64, 4
+local LEAVES_MOST, LEAVES_PER_FUNCTION, LEAVES_WITH_PREDICATES, ROUTES_PER_CHAIN = 512, 128, 64, 4
 
 --- ---- routes → the router ----
 
@@ -157,11 +157,28 @@ end
 
 --- ---- the source ----
 
+local HEAD = [[
+local C, w, reqs, live, yield, ASIDE, answer, reset, app, v, leaves, border = ...
+local type = type
+local retry
+local function turn_to(req, number)
+    req._p.match.route = number
+    return true
+end
+]]
+
 local Source = {}
 Source.__index = Source
 
 function Source:add(depth, text, ...)
     self[#self + 1] = ("    "):rep(depth) .. text:format(...) .. "\n"
+end
+
+--- What was added so far is compiled by itself, so that nobody waits for the whole.
+function Source:cut()
+    self.pause()
+    self.pieces[#self.pieces + 1] = assert(loadstring(HEAD .. table.concat(self), "=moongate.dispatcher"))
+    for at = #self, 1, -1 do self[at] = nil end
 end
 
 --- Keeps a value for the generated code; its index in `v`.
@@ -290,16 +307,6 @@ local function emit_tree(source, depth, app, groups, from, to)
     source:add(depth, "end")
 end
 
-local HEAD = [[
-local C, w, reqs, live, yield, ASIDE, answer, reset, app, v, leaves, border = ...
-local type = type
-local retry
-local function turn_to(req, number)
-    req._p.match.route = number
-    return true
-end
-]]
-
 --- Groups of many routes are chains of functions, each of which goes on to the next.
 local function emit_chains(source, app, groups, number)
     for _, group in ipairs(groups) do
@@ -329,6 +336,7 @@ local function emit_leaves(source, app, groups)
         emit_tree(source, 1, app, groups, from, to)
         source:add(1, "return again")
         source:add(0, "end")
+        source:cut()
     end
     return parts
 end
@@ -431,17 +439,20 @@ end
 --- The dispatcher of an app's groups of routes.
 local function make_runner(app, groups, pause)
     local predicates = has_predicates(groups)
-    local source = setmetatable({ values = {}, pause = pause, leaves_each = predicates and LEAVES_WITH_PREDICATES or LEAVES_PER_FUNCTION }, Source)
+    local leaves_each = predicates and LEAVES_WITH_PREDICATES or LEAVES_PER_FUNCTION
+    local source = setmetatable({ values = {}, pieces = {}, pause = pause, leaves_each = leaves_each }, Source)
     local parts
-    if #groups > LEAVES_PER_FUNCTION or predicates then
+    if #groups > LEAVES_MOST or predicates then
         parts = emit_leaves(source, app, groups)
         emit_retry(source, groups, parts)
     end
     emit_loop(source, app, groups, parts)
-    local live = { busy = 0 }
-    local chunk = assert(loadstring(HEAD .. table.concat(source), "=moongate.dispatcher"))
-    local main = chunk(C, abi.worker, request.objects, live, await.raw_yield, loop.ASIDE, response.answer, request.reset, app, source.values, {},
-        abi.border)
+    source:cut()
+    local live, leaves, main = { busy = 0 }, {}, nil
+    for _, chunk in ipairs(source.pieces) do
+        main = chunk(C, abi.worker, request.objects, live, await.raw_yield, loop.ASIDE, response.answer, request.reset, app, source.values, leaves,
+            abi.border)
+    end
     return { main = main, live = live }
 end
 

@@ -1,5 +1,6 @@
 --- Apps put together: one app grafted into another below a prefix or a host, error handlers that hold for a part of the site
 --- only, and routes that hide each other. Works on finished values; runs while loading, but for the choice of an error handler.
+local loading = require "moongate.loading"
 local pattern = require "moongate.pattern"
 
 local M = {}
@@ -33,6 +34,7 @@ end
 
 local function graft_routes(target, source, scope, fail)
     for _, route in ipairs(source.routes) do
+        loading.pause()
         local host, fits = narrow(scope.host, route.host)
         if fits then
             local full = scope.prefix .. route.pattern
@@ -217,6 +219,7 @@ end
 function M.order(routes)
     local waiting, ordered, placed = {}, {}, {}
     for _, route in ipairs(routes) do
+        loading.pause()
         local shape = shape_of(route)
         waiting[shape] = waiting[shape] or {}
         if route.when then table.insert(waiting[shape], route) end
@@ -226,6 +229,7 @@ function M.order(routes)
         placed[route] = true
     end
     for _, route in ipairs(routes) do
+        loading.pause()
         if not route.when then
             for _, earlier in ipairs(waiting[shape_of(route)]) do place(earlier) end
         end
@@ -240,6 +244,7 @@ end
 function M.duplicates(routes)
     local by_shape, found = {}, {}
     for _, route in ipairs(routes) do
+        loading.pause()
         if not route.when then
             local key = shape_of(route)
             local same = by_shape[key] or {}

@@ -248,7 +248,6 @@ end
 
 --- Takes misuse of the library from here on, until `seal()`.
 function Generation:record()
-    ghost.forget()
     caller.record(function(file, line, message, hint, spot)
         self:add_at(file, line, { message = message, hint = hint }, spot)
     end, function(file) return self.known[file] == true end)
@@ -279,7 +278,7 @@ end
 local function is_consequence(problem)
     if problem.is_told then return true end
     local message = problem.message or ""
-    return ghost.given and problem.is_raised and (message:match("^attempt to ") or message:match("^bad argument ") or message:match("^'for' "))
+    return ghost.is_given() and problem.is_raised and (message:match("^attempt to ") or message:match("^bad argument ") or message:match("^'for' "))
 end
 
 --- Adds what ended a file.

@@ -6,6 +6,7 @@ local config = require "moongate.config"
 local environment = require "moongate.environment"
 local ghost = require "moongate.ghost"
 local judge = require "moongate.judge"
+local loading = require "moongate.loading"
 local locate = require "moongate.locate"
 local paths = require "moongate.paths"
 local problems = require "moongate.problems"
@@ -132,35 +133,35 @@ local function read_value(value, generation, place, overrides, report)
     return settings, parts, checked
 end
 
-local loading = false
-
 --- What scripts have as os.exit: a mistake with a line. It would end the check as if all were well, or a worker with all that it serves.
 function M.no_exit()
-    if loading then error("os.exit() while loading: nothing would be served", 2) end
+    if loading.now then error("os.exit() while loading: nothing would be served", 2) end
     error("os.exit() would end the whole worker: return an answer, or raise an error", 2)
 end
 
 local function without_exit(fn, generation)
     local exit = os.exit
-    os.exit, loading = M.no_exit, true
+    os.exit = M.no_exit
     local ok, value = fn(generation)
-    os.exit, loading = exit, false
+    os.exit = exit
     return ok, value
 end
 
 --- Runs `produce`, which gives the value of a config, between the beginning and the end of a generation.
-local function evaluate(place, overrides, produce, sources)
+local function evaluate(place, overrides, produce, sources, fields)
     local list = problems.new()
     local generation = environment.new(list, sources)
-    app.begin_loading()
+    loading.begin(fields)
+    app.gather()
     generation:record()
     local ok, value = without_exit(produce, generation)
     local settings, parts, checked = nil, {}, nil
     local report = reporter(list, place.file)
     if ok then settings, parts, checked = read_value(value, generation, place, overrides, report) end
-    local whole = merge(parts, app.finish_loading(), generation)
+    local whole = merge(parts, app.gathered(), generation)
     generation:seal()
     judge.whole(whole, generation, settings, checked, place.folder, report, sources == nil)
+    loading.finish()
     if list:count() > 0 then settings, whole = nil, nil end
     return { config = settings, apps = whole, files = generation.files, read = generation.read, problems = list }
 end
@@ -169,25 +170,27 @@ end
 ---@param path string
 ---@param overrides? { listen?: string[], workers?: string, engine?: string, name?: string, debug?: boolean } what the command line said
 ---@param sources? moongate.Snapshot where files are looked for before the disk
+---@param fields? moongate.Loading who loads, and how
 ---@return moongate.Evaluation
-function M.file(path, overrides, sources)
+function M.file(path, overrides, sources, fields)
     local place = { file = path, folder = paths.folder_of(path) }
-    return evaluate(place, overrides or {}, function(generation) return generation:run(path) end, sources)
+    return evaluate(place, overrides or {}, function(generation) return generation:run(path) end, sources, fields)
 end
 
 --- Evaluates a config that a function makes: what `serve` and `proxy` stand for. An error it raises is a problem of the command line.
 ---@param produce fun(): table
 ---@param overrides? table
 ---@param sources? moongate.Snapshot
+---@param fields? moongate.Loading
 ---@return moongate.Evaluation
-function M.value(produce, overrides, sources)
+function M.value(produce, overrides, sources, fields)
     local place = { file = "command line", folder = "." }
     return evaluate(place, overrides or {}, function(generation)
         local ok, value = pcall(produce)
         if ok then return true, value end
         generation.problems:add { file = place.file, message = (tostring(value):gsub("^%S-:%d+: ", ""):gsub("^app:", "")) }
         return false, nil
-    end, sources)
+    end, sources, fields)
 end
 
 local MAKERS = { serve = "moongate.serve", proxy = "moongate.proxy" }
@@ -195,11 +198,12 @@ local MAKERS = { serve = "moongate.serve", proxy = "moongate.proxy" }
 --- Evaluates what a command asks for: `serve` and `proxy` their words, all others a file.
 ---@param options { command: string, file?: string, arguments?: string[], listen?: string[], workers?: string, engine?: string, name?: string, debug?: boolean }
 ---@param sources? moongate.Snapshot where files are looked for before the disk
+---@param fields? moongate.Loading who loads, and how
 ---@return moongate.Evaluation
-function M.command(options, sources)
+function M.command(options, sources, fields)
     local maker = MAKERS[options.command]
-    if not maker then return M.file(options.file or "conf/moongate.lua", options, sources) end
-    return M.value(function() return require(maker).config(options.arguments or {}) end, options, sources)
+    if not maker then return M.file(options.file or "conf/moongate.lua", options, sources, fields) end
+    return M.value(function() return require(maker).config(options.arguments or {}) end, options, sources, fields)
 end
 
 return M

@@ -12,6 +12,7 @@ local chain = require "moongate.chain"
 local evaluate = require "moongate.evaluate"
 local handles = require "moongate.handles"
 local isolate = require "moongate.isolate"
+local loading = require "moongate.loading"
 local paths = require "moongate.paths"
 local programs = require "moongate.programs"
 local response = require "moongate.response"
@@ -29,23 +30,49 @@ local wanted = false  -- number of the candidate that the master waits for
 
 --- ---- building ----
 
---- Evaluates the files. Nobody can wait meanwhile, and tasks that are begun belong to it.
+local PATIENCE = 0.0005 -- seconds of work before requests are answered
+
+--- A function that lets everything else run when it is called and the time is up.
+local function pauser()
+    local since = os.clock()
+    return function()
+        if os.clock() - since < PATIENCE then return end
+        await.breathe()
+        since = os.clock()
+    end
+end
+
+--- The same while files load: in the middle of a script's code, which cannot wait by itself.
+local function resting(task)
+    local pause = pauser()
+    return function()
+        if not await.is_yieldable() then return end -- called from a function of C, such as table.sort
+        await.enter(task)
+        pause()
+        await.enter(nil)
+    end
+end
+
+--- Evaluates the files. Their code cannot wait meanwhile, and tasks that are begun belong to it.
 ---@param number integer
 ---@param given? moongate.Snapshot
+---@param beside boolean another one serves: it goes on meanwhile, and tasks begin when all is loaded
 ---@return moongate.Living? generation
 ---@return string? message
-function M.evaluate(number, given)
+function M.evaluate(number, given, beside)
     local made = { number = number, tasks = {}, state = "candidate", aborts = {}, since = 0 }
     local task = await.current()
+    local held = beside and {} or nil
     await.enter(nil)
-    programs.loading = made
     isolate.attach() -- a listener that an older generation's script has put in its place would keep that one alive
-    local evaluation = evaluate.command(options, given)
-    programs.loading = false
+    local fields = { owner = made, held = held, rest = beside and resting(task) or nil }
+    local ok, evaluation = xpcall(evaluate.command, response.traced, options, given, fields)
+    loading.finish()
     await.enter(task)
-    if not evaluation.config then
+    await.begin(held or {})
+    if not ok or not evaluation.config then
         await.cancel_all(made, true)
-        return nil, evaluation.problems:text()
+        return nil, ok and evaluation.problems:text() or evaluation
     end
     made.config, made.app = evaluation.config, evaluation.apps
     made.read = evaluation.config.debug and evaluation.read or nil -- for pages about errors
@@ -60,18 +87,6 @@ end
 function M.build(generation, pause)
     programs.add(generation)
     return chain.build(generation, pause)
-end
-
-local PATIENCE = 0.0005 -- seconds of work before requests are answered
-
---- A function that lets everything else run when it is called and the time is up.
-local function pauser()
-    local since = os.clock()
-    return function()
-        if os.clock() - since < PATIENCE then return end
-        await.breathe()
-        since = os.clock()
-    end
 end
 
 --- A start hook fails by raising, or by returning `nil, message`. The place is told once.
@@ -247,8 +262,12 @@ local function build_candidate(number, sources)
     end
     if wanted ~= number then return nil end -- given up before there was anything to give up
     local generation
-    generation, message = M.evaluate(number, given)
+    generation, message = M.evaluate(number, given, true)
     if not generation then return message end
+    if wanted ~= number then -- given up while it was loaded
+        await.cancel_all(generation, true)
+        return nil
+    end
     candidate, generation.building = generation, true
     await.breathe()
     local ok
@@ -338,7 +357,7 @@ function M.first(number, sources)
         C.mg_file_close(sources)
         if not given then return nil, message end
     end
-    first, message = M.evaluate(number, given)
+    first, message = M.evaluate(number, given, false)
     if not first then return nil, message end
     M.apply_settings(first.config)
     local opened = C.mg_open(abi.worker, first.config.engine)

@@ -16,6 +16,7 @@ local function is_wildcard(segment) return segment:byte() == 42 end -- "*"
 ---@return string[]
 function M.names(pattern)
     local names = {}
+    if not pattern:find("/[:*]") then return names end
     for _, segment in ipairs(segments(pattern)) do
         if is_parameter(segment) then
             names[#names + 1] = segment:sub(2)
@@ -30,6 +31,7 @@ end
 ---@param pattern string
 ---@return string
 function M.shape(pattern)
+    if not pattern:find("[:*%%]") then return pattern end
     return (pattern:gsub("/([:*])[^/]*", "/%1"):gsub("%%(%x%x)", function(hex)
         local character = string.char(tonumber(hex, 16))
         return character:match("[%w%-._~]") or "%" .. hex:upper()

@@ -20,10 +20,6 @@ local M = {}
 ---@type table<integer, moongate.Living>
 M.alive = {}
 
---- The generation whose files are being loaded: tasks that these begin are its own.
----@type moongate.Living|false
-M.loading = false
-
 --- Gives a generation the lowest free number.
 ---@param generation moongate.Living
 function M.add(generation)
