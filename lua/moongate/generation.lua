@@ -124,15 +124,12 @@ local function run_stop(generation)
 end
 
 local SWEEP_STEP = 64 -- of the collector, in its own measure of KB
-local SWEEP_EVERY_MS = 1000
+local sweeping = false
 
-local sweeping, sweep_due_ms = false, 0
-
---- What generations leave is collected little by little, so that no request waits for it; and not for each of many that follow one another.
+--- What a generation leaves is collected little by little, so that no request waits for it.
 local function sweep()
-    await.breathe(math.max(0, sweep_due_ms - C.mg_now(abi.worker)))
     repeat await.breathe() until collectgarbage("step", SWEEP_STEP)
-    sweeping, sweep_due_ms = false, C.mg_now(abi.worker) + SWEEP_EVERY_MS
+    sweeping = false
 end
 
 --- It serves nobody any more.
