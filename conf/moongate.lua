@@ -54,7 +54,7 @@ return {
     upstream_total   = 0,     -- a proxied request from its beginning to the last byte of its answer; beyond it 504; 0: no limit
     tunnel       = "1h",    -- a tunnel (a WebSocket) on which neither side says anything; then it ends
     replay       = "32k",   -- longest proxied request, its body included, that is kept to be sent to another server
-    cache        = "64m",   -- memory of one worker for files; beyond it those asked for least are given up
+    cache        = "64m",   -- memory of all workers for files; beyond it those asked for least are given up
     cache_file   = "4m",    -- largest file kept in memory; larger ones are read while they are sent
     fetches      = 1024,    -- requests of one worker's scripts to other servers (mg.fetch) open at once; beyond it another fails
     fetch_unread = "60s",   -- content of such a response waits to be read, and its server with it; then it is given up; 0: no limit

@@ -225,6 +225,9 @@ int vm_worker(const struct vm_worker_boot *boot)
         .closed = boot->closed,
         .closed_count = boot->closed_count,
         .stats = boot->stats,
+        .all_stats = boot->all_stats,
+        .stats_each = boot->stats_each,
+        .stats_count = boot->stats_count,
     };
     lua_State *L = start("moongate.worker", "main");
     if (!L)

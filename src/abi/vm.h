@@ -35,6 +35,8 @@ struct vm_worker_boot {
     int control;              /* SOCK_SEQPACKET to the master: struct control_message both ways (gate/control.h) */
     int access_log, error_log; /* descriptors, -1: none */
     struct mg_stats *stats;
+    const char *all_stats;
+    uint32_t stats_each, stats_count;
 };
 
 /* Loads our own modules, once, into a state that the next of the functions below takes: a master does it before it forks, so that no child

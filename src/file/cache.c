@@ -11,7 +11,7 @@
 #include "file/hand.h"
 #include "file/inner.h"
 
-enum { BUCKETS_FIRST = 1024, DEP_WEIGHT = 64, OPENED_SHARE = 256 };
+enum { BUCKETS_FIRST = 1024, DEP_WEIGHT = 64, OPENED_SHARE = 256, MORE_EVENTS = -1 /* token of a timer */ };
 
 /* ---- birth and death ---- */
 
@@ -221,6 +221,7 @@ static void enqueue(struct file_cache *cache, struct file_entry *entry)
     entry->queued = true;
     entry->visited = false;
     cache->bytes += entry->weight;
+    cache->facts.by_age += entry->uncovered;
     cache->failed_count += queue == &cache->queues[1];
 }
 
@@ -235,6 +236,7 @@ static void dequeue(struct file_cache *cache, struct file_entry *entry)
     *(entry->newer ? &entry->newer->older : &queue->newest) = entry->older;
     entry->queued = false;
     cache->bytes -= entry->weight;
+    cache->facts.by_age -= entry->uncovered;
     cache->failed_count -= queue == &cache->queues[1];
 }
 
@@ -505,7 +507,8 @@ static void entry_changed(struct file_cache *cache, struct file_entry *entry)
 static void cache_events(struct file_cache *cache)
 {
     struct file_target *folders = NULL;
-    for (struct file_target *target = file_watch_read(cache->watch), *next; target; target = next) {
+    int more = 0;
+    for (struct file_target *target = file_watch_read(cache->watch, &more), *next; target; target = next) {
         next = target->next_changed;
         target->listed = 0;
         if (target->kind == TARGET_ENTRY) {
@@ -517,11 +520,15 @@ static void cache_events(struct file_cache *cache)
     }
     for (; folders; folders = folders->next_changed)
         folder_changed(cache, (struct file_folder *)folders);
+    if (more)
+        net_timer_start(cache->net, 0, cache->options.user, MORE_EVENTS);
 }
 
 void file_cache_on_net(struct file_cache *cache, const struct net_event *event)
 {
-    if (event->kind == NET_READY) { /* one of the two */
+    if (event->kind == NET_TIMER && event->token == MORE_EVENTS) {
+        cache_events(cache);
+    } else if (event->kind == NET_READY) { /* one of the two */
         cache_events(cache);
         load_on_hand(cache);
     } else {
@@ -531,17 +538,22 @@ void file_cache_on_net(struct file_cache *cache, const struct net_event *event)
 
 /* ---- facts ---- */
 
-/* What the limits of this machine leave uncovered, once. */
+/* What the limits of this machine, or a file system without events (0), leave uncovered: each once. */
 void cache_note(struct file_cache *cache, int error, const char *path)
 {
-    if (cache->told_limit || (error != -ENOSPC && error != -EMFILE && error != -ENFILE && error != -ENOMEM && error != -ENOSYS))
+    static const char consequence[] = "files are looked at when they are older than a second instead";
+    bool *told = error ? &cache->told_limit : &cache->told_eventless;
+    cache->facts.by_age_why = error;
+    if (*told || (error && error != -ENOSPC && error != -EMFILE && error != -ENFILE && error != -ENOMEM && error != -ENOSYS))
         return;
-    cache->told_limit = true;
-    snprintf(cache->notice_text, sizeof cache->notice_text,
-             "files: changes%s%s are not told by the system (%s); files are looked at when they are older than a second instead. Raise the limit "
-             "with: sysctl -w fs.inotify.max_user_%s",
-             path ? " below " : "", path ? path : "", error == -ENOSPC ? "no more watches" : strerror(-error),
-             error == -ENOSPC ? "watches=524288" : "instances=1024");
+    *told = true;
+    if (!error)
+        snprintf(cache->notice_text, sizeof cache->notice_text, "files: changes below %s are not told by its file system; %s", path, consequence);
+    else
+        snprintf(cache->notice_text, sizeof cache->notice_text,
+                 "files: changes%s%s are not told by the system (%s); %s. Raise the limit with: sysctl -w fs.inotify.max_user_%s",
+                 path ? " below " : "", path ? path : "", error == -ENOSPC ? "no more watches" : strerror(-error), consequence,
+                 error == -ENOSPC ? "watches=524288" : "instances=1024");
     cache->notice = cache->notice_text;
 }
 
@@ -563,26 +575,7 @@ void file_cache_facts(const struct file_cache *cache, struct file_cache_facts *r
     ret_facts->folders_watched = watched.folders;
     ret_facts->bytes = cache->bytes;
     ret_facts->bytes_lent = cache->dead_bytes;
+    ret_facts->bytes_max = (uint64_t)cache->options.bytes_max;
     ret_facts->events = watched.events;
     ret_facts->overflows = watched.overflows;
-}
-
-enum file_kind file_entry_kind(const struct file_entry *entry)
-{
-    return (enum file_kind)entry->kind;
-}
-
-int file_entry_error(const struct file_entry *entry)
-{
-    return entry->error;
-}
-
-int file_entry_fd(const struct file_entry *entry)
-{
-    return entry->fd;
-}
-
-const struct file_form *file_entry_form(const struct file_entry *entry)
-{
-    return &entry->form;
 }

@@ -87,7 +87,9 @@ int file_entry_is_torn(const struct file_entry *entry);
 struct file_cache_facts {
     uint32_t entries, failed; /* kept; those of them that say that there is nothing */
     uint32_t loading, folders_watched;
-    uint64_t bytes, bytes_lent; /* kept; given up but still being sent */
+    uint32_t by_age;         /* looked at by age, because no event would tell of a change */
+    int32_t by_age_why;      /* the last reason: -errno, or 0 for a file system without events */
+    uint64_t bytes, bytes_lent, bytes_max; /* kept; given up but still being sent */
     uint64_t hits, loads, evicted, changed, events, overflows;
 };
 void file_cache_facts(const struct file_cache *cache, struct file_cache_facts *ret_facts);

@@ -142,7 +142,7 @@ static int folder_open(struct file_cache *cache, struct file_folder *folder)
     for (int tries = 0; tries < OPEN_TRIES; tries++) {
         file_watch_forget(cache->watch, &folder->target);
         folder->target.change = FILE_UNCHANGED;
-        int error = file_walk(cache->watch, -1, folder->path, FILE_LINKS_ANYWHERE, &folder->target, &place);
+        int error = file_walk(cache->watch, -1, folder->path, FILE_LINKS_ANYWHERE, 0, &folder->target, &place);
         int fd = error ? error : file_root_open(folder->path);
         if (fd < 0)
             return fd;

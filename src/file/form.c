@@ -157,6 +157,28 @@ void form_free(struct file_form *form)
     form->content = NULL;
 }
 
+/* ---- what an entry tells ---- */
+
+enum file_kind file_entry_kind(const struct file_entry *entry)
+{
+    return (enum file_kind)entry->kind;
+}
+
+int file_entry_error(const struct file_entry *entry)
+{
+    return entry->error;
+}
+
+int file_entry_fd(const struct file_entry *entry)
+{
+    return entry->fd;
+}
+
+const struct file_form *file_entry_form(const struct file_entry *entry)
+{
+    return &entry->form;
+}
+
 /* ---- other representations ---- */
 
 int file_entry_varies(const struct file_entry *entry)

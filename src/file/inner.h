@@ -101,7 +101,7 @@ struct file_cache {
     struct file_wait *done_first, *done_last;
     const char *notice;
     char notice_text[512];
-    bool told_limit;
+    bool told_limit, told_eventless;
     struct file_cache_facts facts;
 };
 

@@ -255,7 +255,7 @@ static bool walk_agrees(struct file_cache *cache, struct file_load *load, const 
 {
     struct file_entry *entry = load->entry;
     struct file_place place;
-    int walked = file_walk(cache->watch, load->root->fd, path, (enum file_links)entry->folder->options.links, &entry->target, &place);
+    int walked = file_walk(cache->watch, load->root->fd, path, (enum file_links)entry->folder->options.links, 1, &entry->target, &place);
     entry->uncovered |= place.uncovered;
     if (place.uncovered)
         cache_note(cache, place.why, entry->folder->path);
@@ -463,8 +463,8 @@ static void list(struct file_cache *cache, struct file_load *load, int result)
     struct file_place place;
     struct stat st;
     load->fd = result;
-    file_walk(cache->watch, load->root->fd, entry->name, (enum file_links)entry->folder->options.links, &entry->target, &place);
-    entry->uncovered = place.uncovered || file_watch_add(cache->watch, load->fd, (struct slice){ "", 0 }, &entry->target) < 0;
+    file_walk(cache->watch, load->root->fd, entry->name, (enum file_links)entry->folder->options.links, 0, &entry->target, &place);
+    entry->uncovered = place.uncovered || file_watch_add(cache->watch, load->fd, (struct slice){ "", 0 }, 1, &entry->target) < 0;
     if (place.uncovered)
         cache_note(cache, place.why, entry->folder->path);
     if (fstat(load->fd, &st) == 0)

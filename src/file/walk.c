@@ -25,6 +25,7 @@ struct walk {
     struct file_target *target;
     struct file_place *place;
     enum file_links links;
+    int content;          /* what it ends at may be a file: its content matters, too */
     int stack[DEPTH_MAX]; /* open directories; the first is the caller's root, or a copy that may be left upwards */
     int depth, links_left;
     const char *at;       /* what is left of the path */
@@ -123,7 +124,7 @@ static int step(struct walk *walk, const char *name, size_t bytes, bool last)
         return -ENOENT;
     memcpy(text, name, bytes);
     text[bytes] = '\0';
-    int error = file_watch_add(walk->watch, top(walk), (struct slice){ text, (uint32_t)bytes }, walk->target);
+    int error = file_watch_add(walk->watch, top(walk), (struct slice){ text, (uint32_t)bytes }, last && walk->content, walk->target);
     if (error)
         uncover(walk, error);
     int fd = openat(top(walk), text, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -169,9 +170,10 @@ static int steps(struct walk *walk)
     }
 }
 
-int file_walk(struct file_watch *watch, int root, const char *path, enum file_links links, struct file_target *target, struct file_place *ret_place)
+int file_walk(struct file_watch *watch, int root, const char *path, enum file_links links, int content, struct file_target *target,
+              struct file_place *ret_place)
 {
-    struct walk walk = { .watch = watch, .target = target, .place = ret_place, .links = links, .depth = -1, .links_left = LINKS_MAX };
+    struct walk walk = { .watch = watch, .target = target, .place = ret_place, .links = links, .content = content, .depth = -1, .links_left = LINKS_MAX };
     struct stat st;
     size_t bytes = strlen(path);
     if (bytes >= FILE_PATH_BYTES_MAX)

@@ -12,5 +12,6 @@ struct file_place {
 };
 
 /* 0, or -errno: -ENOENT when a name on the way is not there (its appearing is told then), -EACCES and the like. `path` may be
- * absolute, and is then followed from "/", when links are FILE_LINKS_ANYWHERE. */
-int file_walk(struct file_watch *watch, int root, const char *path, enum file_links links, struct file_target *target, struct file_place *ret_place);
+ * absolute, and is then followed from "/", when links are FILE_LINKS_ANYWHERE. `content` 1: that of a file at its end matters, too. */
+int file_walk(struct file_watch *watch, int root, const char *path, enum file_links links, int content, struct file_target *target,
+              struct file_place *ret_place);

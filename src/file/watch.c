@@ -11,10 +11,13 @@
 
 #include "base/must.h"
 
-enum { BUCKETS_FIRST = 1024, FOLDERS_FIRST = 256, EVENTS_BYTES = 65536, NO_FOLDER = -1 };
+enum { BUCKETS_FIRST = 1024, FOLDERS_FIRST = 256, EVENTS_BYTES = 65536, READS_MAX = 4, NO_FOLDER = -1 };
 
-/* MODIFY only says that something is going on; the rest says that a name means something else from now on. */
-static const uint32_t MASK = IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_ONLYDIR | IN_EXCL_UNLINK;
+/* That a name means something else from now on. Added to what the directory is watched for already. */
+static const uint32_t MASK_NAMES = IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_ATTRIB | IN_ONLYDIR | IN_EXCL_UNLINK | IN_MASK_ADD;
+/* That the content behind it does: MODIFY only says that something is going on. Folders on the way to a file are not watched for that: somebody
+ * may be writing a log in one of them. */
+static const uint32_t MASK_CONTENTS = IN_MODIFY | IN_CLOSE_WRITE;
 
 struct file_dep {
     struct file_dep *next, **link; /* in the bucket */
@@ -198,13 +201,13 @@ static struct file_dep *dep_get(struct file_watch *watch)
     return dep;
 }
 
-int file_watch_add(struct file_watch *watch, int folder, struct slice name, struct file_target *target)
+int file_watch_add(struct file_watch *watch, int folder, struct slice name, int content, struct file_target *target)
 {
     if (watch->fd < 0)
         return watch->fd;
     char path[32];
     snprintf(path, sizeof path, "/proc/self/fd/%d", folder);
-    int wd = inotify_add_watch(watch->fd, path, MASK);
+    int wd = inotify_add_watch(watch->fd, path, MASK_NAMES | (content ? MASK_CONTENTS : 0));
     if (wd < 0)
         return -errno;
     struct file_dep *dep = dep_get(watch);
@@ -298,16 +301,18 @@ static void note(struct file_watch *watch, struct found *found, const struct ino
     }
 }
 
-struct file_target *file_watch_read(struct file_watch *watch)
+struct file_target *file_watch_read(struct file_watch *watch, int *ret_more)
 {
     struct found found = { NULL, &found.first };
     ssize_t bytes;
-    while (watch->fd >= 0 && (bytes = read(watch->fd, watch->buffer, EVENTS_BYTES)) > 0)
+    int reads = 0;
+    for (; reads < READS_MAX && watch->fd >= 0 && (bytes = read(watch->fd, watch->buffer, EVENTS_BYTES)) > 0; reads++)
         for (const char *at = watch->buffer, *end = at + bytes; at < end;) {
             const struct inotify_event *event = (const struct inotify_event *)(const void *)at;
             note(watch, &found, event);
             at += sizeof *event + event->len;
         }
+    *ret_more = reads == READS_MAX;
     return found.first;
 }
 

@@ -27,17 +27,18 @@ void file_watch_free(struct file_watch *watch);
 /* The descriptor to wait for, or -errno. */
 int file_watch_fd(const struct file_watch *watch);
 
-/* The target depends on `name` in the directory `folder` (any descriptor of it); bytes 0: on every name in it. 0; -ENOSPC: the limit of
- * watches; -EACCES: the directory may not be read; -ENOMEM and others. After an error the target depends on one name less. */
-int file_watch_add(struct file_watch *watch, int folder, struct slice name, struct file_target *target);
+/* The target depends on `name` in the directory `folder` (any descriptor of it), with `content` 1 on what it holds, too; bytes 0:
+ * on every name. 0; -ENOSPC: the limit of watches; -EACCES: the directory may not be read; -ENOMEM and others. After an error the target
+ * depends on one name less. */
+int file_watch_add(struct file_watch *watch, int folder, struct slice name, int content, struct file_target *target);
 /* What one depends on, another depends on instead. */
 void file_watch_give(struct file_target *from, struct file_target *to);
 /* It depends on nothing any more. */
 void file_watch_forget(struct file_watch *watch, struct file_target *target);
 
 /* Reads what has happened. The targets concerned, in a list by next_changed, each once, `change` raised; NULL: none. Who takes the list
- * sets `listed` back as he goes. */
-struct file_target *file_watch_read(struct file_watch *watch);
+ * sets `listed` back as he goes. *ret_more 1: there may be more, whoever writes it may not hold us up; read again soon. */
+struct file_target *file_watch_read(struct file_watch *watch, int *ret_more);
 
 struct file_watch_facts {
     uint32_t folders, deps;

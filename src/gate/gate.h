@@ -27,7 +27,7 @@ enum { NONE = UINT32_MAX, REQUEST_ARENA_FIRST = 448 };
 
 /* Who asked the engine: `user` of timers, file operations and watches. */
 enum gate_user {
-    USER_LUA, USER_CONTROL, USER_LOG_ACCESS, USER_LOG_ERROR, USER_DRAIN, USER_LINGER, USER_SAY, USER_OVERDUE, USER_FETCH,
+    USER_LUA, USER_CONTROL, USER_LOG_ACCESS, USER_LOG_ERROR, USER_DRAIN, USER_LINGER, USER_SAY, USER_OVERDUE, USER_FETCH, USER_BUDGET,
     USER_STREAM = 16, USER_CACHE,
     USER_PROXY = 64, /* and those behind it */
 };
@@ -131,6 +131,8 @@ struct mg_worker {
     struct mg_border border;
     struct mg_settings settings;
     struct mg_stats *stats;
+    const char *all_stats; /* of all workers: worker.h */
+    uint32_t stats_each, stats_count;
     struct net *net;
     struct routes *routes; /* that new requests are matched with */
     const uint32_t *closed;
@@ -177,6 +179,9 @@ void client_answered(struct mg_worker *w, struct request *r); /* r has ended: mo
 void client_drain_all(struct mg_worker *w);
 void client_update_drain(struct mg_worker *w, uint32_t conn);
 void client_lost(struct mg_worker *w, uint32_t conn);
+/* budget.c: limits.cache, shared by all workers */
+void budget_publish(struct mg_worker *w); /* once a turn */
+void budget_on_timer(struct mg_worker *w);
 /* kept.c: input for later. -ENOBUFS: limits.buffers is reached. */
 int kept_append(struct mg_worker *w, struct kept **kept, const char *bytes, uint32_t count);
 void kept_drop(struct mg_worker *w, struct kept **kept);

@@ -35,7 +35,7 @@ X(upstream_total_ms, "limits.upstream_total", MS, 0, 0, 8.64e7,
   "a proxied request from its beginning to the last byte of its answer; beyond it 504, or cut off; 0: no limit")
 X(tunnel_ms, "limits.tunnel", MS, 3.6e6, 10, 8.64e7, "a tunnel (a WebSocket) on which neither side says anything; then it ends")
 X(replay_bytes, "limits.replay", BYTES, 32768, 1024, 16777216, "longest proxied request, its body included, that is kept to be sent to another server")
-X(cache_bytes, "limits.cache", BYTES, 67108864, 0, 1e12, "memory of one worker for files; beyond it those asked for least are given up")
+X(cache_bytes, "limits.cache", BYTES, 67108864, 0, 1e12, "memory of all workers for files; beyond it those asked for least are given up")
 X(cache_file_bytes, "limits.cache_file", BYTES, 4194304, 0, 1e9, "largest file kept in memory; larger ones are read while they are sent")
 X(fetches, "limits.fetches", COUNT, 1024, 1, 16384, "requests of one worker's scripts to other servers (mg.fetch) open at once; beyond it another fails")
 X(unread_ms, "limits.fetch_unread", MS, 60000, 0, 8.64e7,

@@ -28,7 +28,7 @@ static struct proxy_options proxy_options_of(const struct mg_worker *w)
 
 static struct file_cache_options cache_options_of(const struct mg_worker *w)
 {
-    return (struct file_cache_options){ .bytes_max = w->settings.cache_bytes, .file_bytes_max = w->settings.cache_file_bytes, .user = USER_CACHE };
+    return (struct file_cache_options){ .bytes_max = budget_of_worker(w), .file_bytes_max = w->settings.cache_file_bytes, .user = USER_CACHE };
 }
 
 struct side *side_new(struct mg_worker *w)
@@ -48,14 +48,19 @@ struct side *side_new(struct mg_worker *w)
     return NULL;
 }
 
+void side_adapt_cache(struct mg_worker *w)
+{
+    struct file_cache_options cached = cache_options_of(w);
+    file_cache_adapt(w->side->cache, &cached);
+}
+
 void side_adapt(struct mg_worker *w)
 {
     struct proxy_options options = proxy_options_of(w);
     proxy_adapt(w->side->proxy, &options);
     file_reader_adapt(w->side->files, w->request_most, w->settings.buffer_bytes);
     fetches_adapt(w->side->fetches, (uint32_t)w->settings.fetches);
-    struct file_cache_options cached = cache_options_of(w);
-    file_cache_adapt(w->side->cache, &cached);
+    side_adapt_cache(w);
 }
 
 /* Upstream connections are the engine's to close: before it is freed. */

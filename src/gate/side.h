@@ -11,7 +11,12 @@ struct side {
     struct file_reader *files;
     struct file_cache *cache;
     struct fetch_store *fetches;
+    double budget_ms;  /* when it was last looked at what other workers keep */
+    bool budget_again; /* a timer looks again */
 };
+
+/* budget.c */
+double budget_of_worker(const struct mg_worker *w); /* what it may keep in memory of files now */
 
 /* side_proxy.c */
 /* Forwards a request; events of the exchange name `user`. 0, or what goes wrong, as of proxy_begin(); -EPIPE, -EBUSY, -ENOBUFS. */
@@ -22,6 +27,9 @@ int side_copy_fields(struct request *r, const struct http_head *head, const char
 void side_proxy_pause(struct mg_worker *w, struct request *r); /* the client is slower than the upstream */
 void side_on_proxy(struct mg_worker *w, const struct proxy_event *event);
 void side_proxy_drained(struct mg_worker *w, struct request *r);
+
+/* side.c */
+void side_adapt_cache(struct mg_worker *w);
 
 /* side_file.c */
 void side_file_drained(struct mg_worker *w, struct request *r);

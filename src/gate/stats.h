@@ -5,6 +5,16 @@
 #include <stdint.h>
 #endif
 
+/* Of the files in memory. */
+struct mg_file_stats {
+    uint32_t entries, failed;     /* kept; those of them that say that there is nothing */
+    uint32_t folders, by_age;     /* watched; entries that are looked at by age, because no event would tell of a change */
+    int32_t by_age_why;           /* the last reason: -errno, or 0 for a file system without events */
+    uint32_t loading;
+    uint64_t bytes, budget;       /* with what was given up but is still being sent; what this worker may keep now */
+    uint64_t hits, loads, evicted, changed, events, overflows;
+};
+
 struct mg_stats {
     uint64_t turn;
     /* the heartbeat: what Lua runs (heart.h) */
@@ -29,5 +39,6 @@ struct mg_stats {
     uint32_t engine; /* enum net_engine; 0: not open yet */
     uint32_t connections, running, timers, timers_most, out_bytes, generation;
     struct mg_settings limits; /* as they are now */
+    struct mg_file_stats files;
     char route_name[96]; /* what runs, for people */
 };

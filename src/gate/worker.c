@@ -26,6 +26,9 @@ struct mg_worker *worker_new(const struct worker_options *options)
     must(talk_doors(w, options->listeners, options->listener_numbers, options->listener_count) == 0);
     w->generation = options->generation;
     w->stats = options->stats;
+    w->all_stats = options->all_stats;
+    w->stats_each = options->stats_each;
+    w->stats_count = options->stats_count;
     w->closed = options->closed;
     w->closed_count = options->closed_count;
     w->stats->pid = (int32_t)getpid();
@@ -270,6 +273,8 @@ static void own_event(struct mg_worker *w, const struct net_event *event)
         worker_wake(w, event->token, 0);
     else if (event->kind == NET_TIMER && event->user == USER_OVERDUE)
         overdue_look(w);
+    else if (event->kind == NET_TIMER && event->user == USER_BUDGET)
+        budget_on_timer(w);
     else if (event->kind == NET_TIMER && event->user == USER_DRAIN)
         talk_stop(w);
     else if (event->kind == NET_TIMER && event->user == USER_LINGER)
@@ -308,6 +313,7 @@ static void publish_stats(struct mg_worker *w)
     stats->timers_most = facts.timers_most;
     stats->out_bytes = facts.out_bytes;
     stats->kept_bytes = w->kept_bytes;
+    budget_publish(w);
 }
 
 static bool take_turn(struct mg_worker *w, int wait)

@@ -16,6 +16,8 @@ struct worker_options {
     const uint32_t *closed; /* routes that are answered 503; lent for the life of the worker */
     uint32_t closed_count;
     struct mg_stats *stats;
+    const char *all_stats; /* of all workers, this one's among them, `stats_each` bytes apart; NULL: there are no others */
+    uint32_t stats_each, stats_count;
 };
 struct mg_worker *worker_new(const struct worker_options *options);
 void worker_free(struct mg_worker *w);

@@ -14,7 +14,7 @@ int shm_open_stats(struct shm *ret_shm, uint32_t workers)
     void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (at == MAP_FAILED)
         return -errno;
-    *ret_shm = (struct shm){ at, bytes };
+    *ret_shm = (struct shm){ at, bytes, STATS_STRIDE };
     return 0;
 }
 

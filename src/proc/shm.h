@@ -7,6 +7,7 @@
 struct shm {
     char *at;
     uint64_t bytes;
+    uint32_t each; /* bytes from one worker's numbers to the next one's */
 };
 
 /* Room for the numbers of `workers` workers, all zero. 0 or -errno. */

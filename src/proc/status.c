@@ -1,5 +1,7 @@
 /* Shows an instance: as text for people, as JSON for programs. Reads the workers' shared numbers; changes nothing. */
+#include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "net/net.h"
@@ -103,6 +105,40 @@ static void text_bounds(const struct master *master, struct text *text)
     }
 }
 
+static bool has_files(const struct mg_file_stats *files)
+{
+    return files->loads + files->hits > 0;
+}
+
+static const char *by_age_reason(const struct mg_file_stats *files)
+{
+    int why = -files->by_age_why;
+    return why == 0 ? "their file system tells of no changes" : why == ENOSPC ? "no more watches: raise fs.inotify.max_user_watches"
+           : why == EMFILE ? "no inotify: raise fs.inotify.max_user_instances" : strerror(why);
+}
+
+/* Files in memory, by worker; nothing when none was asked for. */
+static void text_files(const struct master *master, struct text *text)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < master->worker_count; i++) {
+        const struct worker *worker = &master->workers[i];
+        const struct mg_file_stats *files = &worker->stats->files;
+        if (worker->state == WORKER_NONE || !worker->pid || !has_files(files))
+            continue;
+        if (!any)
+            text_put(text, "\n%-7s %9s %15s %12s %10s %10s %10s %9s\n", "files", "kept", "MiB (budget)", "from memory", "loads", "given up", "changes",
+                     "watched");
+        any = true;
+        text_put(text, "%-7u %9u %7.1f/%7.1f %12llu %10llu %10llu %10llu %9u", worker->number + 1, files->entries, mib((double)files->bytes),
+                 mib((double)files->budget), (unsigned long long)files->hits, (unsigned long long)files->loads, (unsigned long long)files->evicted,
+                 (unsigned long long)files->changed, files->folders);
+        if (files->by_age > 0)
+            text_put(text, "  %u looked at by age (%s)", files->by_age, by_age_reason(files));
+        text_put(text, "\n");
+    }
+}
+
 void status_text(const struct master *master, struct text *text)
 {
     char url[ADDRESS_TEXT_BYTES];
@@ -121,6 +157,7 @@ void status_text(const struct master *master, struct text *text)
     watchdog_text(master, text);
     text_workers(master, text);
     text_bounds(master, text);
+    text_files(master, text);
 }
 
 static void json_numbers(struct text *text, const struct numbers *numbers)
@@ -159,6 +196,27 @@ static void json_bounds(const struct mg_stats *stats, struct text *text)
     text_put(text, "}");
 }
 
+static void json_files(const struct mg_file_stats *files, struct text *text)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {
+        { "entries", files->entries }, { "failed", files->failed }, { "bytes", files->bytes }, { "budget", files->budget }, { "hits", files->hits },
+        { "loads", files->loads }, { "loading", files->loading }, { "evicted", files->evicted }, { "changed", files->changed },
+        { "folders_watched", files->folders }, { "events", files->events }, { "overflows", files->overflows }, { "by_age", files->by_age },
+    };
+    text_put(text, ",\"files\":{");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        text_put(text, "\"%s\":%llu,", rows[i].name, (unsigned long long)rows[i].value);
+    text_put(text, "\"by_age_why\":");
+    if (files->by_age > 0)
+        text_json(text, by_age_reason(files));
+    else
+        text_put(text, "null");
+    text_put(text, "}");
+}
+
 static void json_worker(const struct master *master, const struct worker *worker, struct text *text)
 {
     const struct mg_stats *stats = worker->stats;
@@ -171,6 +229,7 @@ static void json_worker(const struct master *master, const struct worker *worker
              stats->running, stats->timers, stats->out_bytes, worker->generation,
              net_engine_name((enum net_engine)stats->engine), (unsigned long long)stats->lua_bytes, (unsigned long long)stats->lua_refused);
     json_bounds(stats, text);
+    json_files(&stats->files, text);
     text_put(text, "}");
 }
 

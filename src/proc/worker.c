@@ -54,6 +54,9 @@ void worker_main(const struct master *master, const struct worker *worker, int c
         .access_log = master->logs.access,
         .error_log = master->logs.error,
         .stats = worker->stats,
+        .all_stats = master->shm.at,
+        .stats_each = master->shm.each,
+        .stats_count = WORKERS_MAX,
     };
     close_others(&boot);
     signals_reset(SIGNALS_OF_WORKER);

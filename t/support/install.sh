@@ -26,7 +26,8 @@ lua-posix             processes and signals for the specs
 lua-filesystem        folders for the specs
 lua-cjson             JSON for the specs
 curl                  a client of files, for the specs
-wget                  another'
+wget                  another
+strace                calls of a worker, for the specs'
 bench_needs='
 wrk                   the load generator'
 # Installed one by one; what cannot be had is left out, and bench/run says so.
