@@ -1,6 +1,8 @@
 /* Two small stores: one that earns with each request and fades, one that fills with time. */
 #include "proxy/budget.h"
 
+enum { WHOLE = 1000 };
+
 static double at_most(double value, double most)
 {
     return value < most ? value : most;
@@ -22,14 +24,14 @@ void budget_earn(struct budget *budget, uint32_t share, double now_ms)
 {
     if (now_ms != budget->at_ms)
         pass(budget, now_ms);
-    budget->earned += share / 1000.0;
+    budget->earned += share;
 }
 
 int budget_take(struct budget *budget, double now_ms)
 {
     pass(budget, now_ms);
-    if (budget->earned >= 1)
-        budget->earned -= 1;
+    if (budget->earned >= WHOLE)
+        budget->earned -= WHOLE;
     else if (budget->floor >= 1)
         budget->floor -= 1;
     else

@@ -12,7 +12,7 @@ enum {
 
 /* Begins all zero. */
 struct budget {
-    double earned, floor, at_ms;
+    double earned, floor, at_ms; /* earned: in thousandths */
 };
 
 /* A request was sent for the first time; `share`: of 1000. */

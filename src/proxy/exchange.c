@@ -165,13 +165,25 @@ void exchange_finish(struct proxy *proxy, struct exchange *x)
 
 /* ---- the request ---- */
 
+/* Numbers that nobody expects twice (splitmix64); they need not be secret. */
+static uint64_t chance(struct proxy *proxy)
+{
+    uint64_t z = proxy->chance += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    return z ^ z >> 31;
+}
+
 int proxy_begin(struct proxy *proxy, int handle, const struct proxy_request *request, uint32_t user, uint32_t *ret_exchange)
 {
     struct upstream *upstream = upstream_of(proxy, handle);
     struct terms *terms = terms_of(proxy, request->terms);
     if (!upstream || !terms)
         return -ENOENT;
-    int32_t bytes = forward_request(request, upstream_host(upstream), proxy->render, sizeof proxy->render);
+    struct forward_way way = { terms, upstream_host(upstream), { 0 } };
+    for (uint32_t i = 0; i < sizeof way.chance / sizeof *way.chance; i++)
+        way.chance[i] = chance(proxy);
+    int32_t bytes = forward_request(request, &way, proxy->render, sizeof proxy->render);
     if (bytes < 0)
         return bytes;
     struct exchange *x = exchange_get(proxy, upstream, user);

@@ -3,55 +3,11 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <strings.h>
 
 #include "http/head.h"
 #include "proxy/edit.h"
-
-struct out {
-    char *at, *end;
-    int full; /* running out of room is a mark, looked at once */
-};
-
-static void put(struct out *out, const char *bytes, size_t count)
-{
-    if ((size_t)(out->end - out->at) < count) {
-        out->full = 1;
-        return;
-    }
-    memcpy(out->at, bytes, count);
-    out->at += count;
-}
-
-static void put_text(struct out *out, const char *text)
-{
-    put(out, text, strlen(text));
-}
-
-static void put_slice(struct out *out, struct slice text)
-{
-    if (text.bytes)
-        put(out, text.at, text.bytes);
-}
-
-static void put_field(struct out *out, const char *name, struct slice value)
-{
-    put_text(out, name);
-    put(out, ": ", 2);
-    put_slice(out, value);
-    put(out, "\r\n", 2);
-}
-
-static struct slice text_of(const char *base, struct http_span span)
-{
-    return (struct slice){ base + span.at, span.bytes };
-}
-
-static int same_name(struct slice a, const char *b, uint32_t b_bytes)
-{
-    return a.bytes == b_bytes && strncasecmp(a.at, b, b_bytes) == 0;
-}
+#include "proxy/gateway.h"
+#include "proxy/put.inl.h"
 
 static void set_add(struct forward_set *set, uint32_t index)
 {
@@ -63,7 +19,7 @@ int forward_set_has(const struct forward_set *set, uint32_t index)
     return index < HTTP_FIELDS_MAX && set->bits[index / 64] >> index % 64 & 1;
 }
 
-static int is_hop_by_hop(uint16_t id)
+int forward_is_hop_by_hop(enum http_field id)
 {
     switch (id) {
     case FIELD_CONNECTION:
@@ -115,7 +71,7 @@ static void skip_hops(const struct http_head *head, const char *base, struct for
     for (uint32_t i = 0; i < head->field_count; i++) {
         struct slice name;
         uint32_t at = 0;
-        if (is_hop_by_hop(head->fields[i].id))
+        if (forward_is_hop_by_hop((enum http_field)head->fields[i].id))
             set_add(ret_skip, i);
         if (head->fields[i].id != FIELD_CONNECTION)
             continue;
@@ -132,22 +88,17 @@ void forward_response_skip(const struct http_head *head, const char *base, struc
             set_add(ret_skip, i);
 }
 
-/* Fields of a request that this gateway writes itself, or answers itself. "Proxy" would become HTTP_PROXY in a CGI (CVE-2016-5385). */
-static int is_rewritten(const struct http_field_line *field, const struct proxy_request *request)
+void forward_trailer_skip(const struct http_head *head, const char *base, struct forward_set *ret_skip)
 {
-    switch (field->id) {
-    case FIELD_HOST:
-    case FIELD_CONTENT_LENGTH:
-    case FIELD_EXPECT:
-        return 1;
-    case FIELD_X_FORWARDED_FOR:
-    case FIELD_X_FORWARDED_PROTO:
-    case FIELD_X_FORWARDED_HOST:
-        return !request->own;
-    case FIELD_OTHER:
-        return same_name(text_of(request->base, field->name), "proxy", 5);
-    default:
-        return 0;
+    static const char *const others[] = { "age", "expires", "pragma", "www-authenticate", "set-cookie2", "authentication-info" };
+    skip_hops(head, base, ret_skip);
+    for (uint32_t i = 0; i < head->field_count; i++) {
+        struct slice name = text_of(base, head->fields[i].name);
+        if ((head->fields[i].id != FIELD_OTHER && head->fields[i].id != FIELD_ETAG) || (name.bytes > 8 && strncasecmp(name.at, "content-", 8) == 0))
+            set_add(ret_skip, i);
+        for (uint32_t n = 0; n < sizeof others / sizeof *others; n++)
+            if (same_name(name, others[n], (uint32_t)strlen(others[n])))
+                set_add(ret_skip, i);
     }
 }
 
@@ -178,23 +129,49 @@ static int target_is_valid(struct slice target)
     return target.bytes > 0 && (target.at[0] == '/' || (target.bytes == 1 && target.at[0] == '*'));
 }
 
-static int put_target(struct out *out, const struct proxy_request *request)
+/* The path with `strip` taken off, if it begins with that as whole segments, and `prefix` before what is left. */
+static void put_path(struct out *out, const struct terms *terms, struct slice path)
+{
+    struct slice strip = terms->strip, prefix = terms->prefix;
+    if (strip.bytes && strip.at[strip.bytes - 1] == '/')
+        strip.bytes--;
+    if (prefix.bytes && prefix.at[prefix.bytes - 1] == '/')
+        prefix.bytes--;
+    if (strip.bytes && path.bytes >= strip.bytes && memcmp(path.at, strip.at, strip.bytes) == 0
+        && (path.bytes == strip.bytes || path.at[strip.bytes] == '/'))
+        path = (struct slice){ path.at + strip.bytes, path.bytes - strip.bytes };
+    put_slice(out, prefix);
+    put_slice(out, path);
+    if (!prefix.bytes && !path.bytes)
+        PUT(out, "/");
+}
+
+static int put_target(struct out *out, const struct proxy_request *request, const struct terms *terms)
 {
     const struct http_head *head = request->head;
     char *from = out->at;
     if (request->target.bytes) {
         put_slice(out, request->target);
     } else if (head->target_form == TARGET_ASTERISK) {
-        put_text(out, "*");
+        PUT(out, "*");
     } else {
         struct slice path = request->path.bytes ? request->path : text_of(request->base, head->path);
-        put_slice(out, path.bytes ? path : (struct slice){ "/", 1 });
+        put_path(out, terms, path.bytes ? path : (struct slice){ "/", 1 });
         if (head->flags & HEAD_HAS_QUERY) {
-            put_text(out, "?");
+            PUT(out, "?");
             put_slice(out, text_of(request->base, head->query));
         }
     }
     return out->full || target_is_valid((struct slice){ from, (uint32_t)(out->at - from) });
+}
+
+static void put_host(struct out *out, const struct proxy_request *request, const struct forward_way *way)
+{
+    const struct terms *terms = way->terms;
+    struct slice own = text_of(request->base, request->head->authority);
+    PUT(out, "Host: ");
+    put_slice(out, terms->host == HOST_NAME ? terms->host_name : terms->host == HOST_UPSTREAM || !own.bytes ? way->host : own);
+    PUT(out, "\r\n");
 }
 
 static void put_edits(struct out *out, struct slice edits)
@@ -202,62 +179,68 @@ static void put_edits(struct out *out, struct slice edits)
     struct slice name, value;
     while (edits_next(&edits, &name, &value)) {
         put_slice(out, name);
-        put(out, ": ", 2);
+        PUT(out, ": ");
         put_slice(out, value);
-        put(out, "\r\n", 2);
+        PUT(out, "\r\n");
     }
 }
 
-static void put_end_to_end(struct out *out, const struct proxy_request *request)
+static void put_end_to_end(struct out *out, const struct proxy_request *request, const struct terms *terms)
 {
     struct forward_set skip;
     skip_hops(request->head, request->base, &skip);
     for (uint32_t i = 0; i < request->head->field_count; i++) {
         const struct http_field_line *field = &request->head->fields[i];
-        if (forward_set_has(&skip, i) || is_rewritten(field, request))
+        if (forward_set_has(&skip, i) || gateway_replaces(request, terms, field))
             continue;
         if (request->edits.bytes && edits_name(request->edits, text_of(request->base, field->name)))
             continue;
         put_slice(out, text_of(request->base, field->name));
-        put(out, ": ", 2);
+        PUT(out, ": ");
         put_slice(out, text_of(request->base, field->value));
-        put(out, "\r\n", 2);
+        PUT(out, "\r\n");
     }
     put_edits(out, request->edits);
 }
 
-/* What the client claims, then the client: the last member is the only one that this gateway vouches for. */
-static void put_forwarded_for(struct out *out, const struct proxy_request *request)
+/* ---- what this connection alone is told ---- */
+
+static int has_word(struct slice words, struct slice word)
 {
-    const struct http_head *head = request->head;
-    int first = http_head_find(head, FIELD_X_FORWARDED_FOR, 0), any = 0;
-    if (first < 0 && request->client.bytes == 0)
-        return;
-    put_text(out, "X-Forwarded-For: ");
-    for (int i = first; i >= 0; i = http_head_find(head, FIELD_X_FORWARDED_FOR, i + 1)) {
-        if (head->fields[i].value.bytes == 0)
-            continue;
-        put_text(out, any++ ? ", " : "");
-        put_slice(out, text_of(request->base, head->fields[i].value));
+    for (uint32_t at = 0; at < words.bytes;) {
+        const char *space = memchr(words.at + at, ' ', words.bytes - at);
+        uint32_t end = space ? (uint32_t)(space - words.at) : words.bytes;
+        if (same_name(word, words.at + at, end - at))
+            return 1;
+        at = end + 1;
     }
-    if (request->client.bytes) {
-        put_text(out, any ? ", " : "");
-        put_slice(out, request->client);
-    }
-    put(out, "\r\n", 2);
+    return 0;
 }
 
-static void put_gateway(struct out *out, const struct proxy_request *request)
+/* HTTP/1.1, no content, and one protocol: of a list the origin could take one that was not let pass. */
+struct slice forward_upgrade(const struct proxy_request *request, const struct terms *terms)
 {
     const struct http_head *head = request->head;
-    put_text(out, head->minor ? "Via: 1.1 moongate\r\n" : "Via: 1.0 moongate\r\n"); /* as received, RFC 9110 §7.6.3 */
-    put_forwarded_for(out, request);
-    if (request->scheme.bytes)
-        put_field(out, "X-Forwarded-Proto", request->scheme);
-    if (head->authority.bytes)
-        put_field(out, "X-Forwarded-Host", text_of(request->base, head->authority));
-    if (request->id.bytes && http_head_find(head, FIELD_X_REQUEST_ID, 0) < 0)
-        put_field(out, "X-Request-Id", request->id);
+    struct slice none = { NULL, 0 };
+    if (!(head->flags & HEAD_UPGRADE) || head->minor == 0 || request->body_kind != BODY_NONE || request->own)
+        return none;
+    int at = http_head_find(head, FIELD_UPGRADE, 0);
+    if (at < 0 || http_head_find(head, FIELD_UPGRADE, at + 1) >= 0)
+        return none;
+    struct slice protocol = text_of(request->base, head->fields[at].value);
+    return protocol.bytes && has_word(terms->upgrades, protocol) ? protocol : none;
+}
+
+static void put_connection(struct out *out, const struct proxy_request *request, const struct terms *terms)
+{
+    struct slice upgrade = forward_upgrade(request, terms);
+    if (upgrade.bytes) {
+        PUT(out, "Upgrade: ");
+        put_slice(out, upgrade);
+        PUT(out, "\r\nConnection: Upgrade\r\n");
+    } else if (request->trailers) {
+        PUT(out, "TE: trailers\r\nConnection: TE\r\n");
+    }
 }
 
 static int method_expects_content(uint8_t method)
@@ -269,16 +252,16 @@ static void put_framing(struct out *out, const struct proxy_request *request)
 {
     char line[48];
     if (request->body_kind == BODY_CHUNKED) {
-        put_text(out, "Transfer-Encoding: chunked\r\n");
+        PUT(out, "Transfer-Encoding: chunked\r\n");
     } else if (request->body_kind == BODY_LENGTH) {
         int bytes = snprintf(line, sizeof line, "Content-Length: %llu\r\n", (unsigned long long)request->length);
         put(out, line, (size_t)bytes);
     } else if (method_expects_content(request->head->method)) {
-        put_text(out, "Content-Length: 0\r\n"); /* RFC 9110 §8.6 */
+        PUT(out, "Content-Length: 0\r\n"); /* RFC 9110 §8.6 */
     }
 }
 
-int32_t forward_request(const struct proxy_request *request, struct slice host, char *out_bytes, uint32_t room)
+int32_t forward_request(const struct proxy_request *request, const struct forward_way *way, char *out_bytes, uint32_t room)
 {
     const struct http_head *head = request->head;
     struct out out = { out_bytes, out_bytes + room, 0 };
@@ -287,15 +270,16 @@ int32_t forward_request(const struct proxy_request *request, struct slice host, 
     if (names_protected(head, request->base))
         return -EBADMSG;
     put_slice(&out, text_of(request->base, head->method_text));
-    put(&out, " ", 1);
-    if (!put_target(&out, request))
+    PUT(&out, " ");
+    if (!put_target(&out, request, way->terms))
         return -EINVAL;
-    put_text(&out, " HTTP/1.1\r\n");
-    put_field(&out, "Host", head->authority.bytes ? text_of(request->base, head->authority) : host);
-    put_end_to_end(&out, request);
+    PUT(&out, " HTTP/1.1\r\n");
+    put_host(&out, request, way);
+    put_end_to_end(&out, request, way->terms);
     if (!request->own)
-        put_gateway(&out, request);
+        gateway_put(&out, request, way);
+    put_connection(&out, request, way->terms);
     put_framing(&out, request);
-    put(&out, "\r\n", 2);
+    PUT(&out, "\r\n");
     return out.full ? -E2BIG : (int32_t)(out.at - out_bytes);
 }

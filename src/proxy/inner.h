@@ -35,6 +35,7 @@ struct proxy {
     struct notices notices;
     bool freed;               /* a connection has become free since waiting_turn() */
     struct terms *terms[PROXY_TERMS_MAX]; /* [0]: with nothing said */
+    uint64_t chance;          /* state of what requests are known by */
 
     struct reserve link_store, exchange_store;
     struct link *links;

@@ -57,6 +57,7 @@ struct proxy *proxy_new(struct net *net, const struct proxy_options *options)
         return NULL;
     }
     alarms_init(&proxy->alarms, net, options->user, proxy);
+    proxy->chance = proxy_random(proxy);
     proxy->resolver = resolver_new(net, &proxy->alarms, options->user + 1);
     if (!proxy->resolver || proxy_terms_open(proxy, (struct slice){ "", 0 }) != 0) {
         proxy_free(proxy);

@@ -1,6 +1,6 @@
 local ffi = require "ffi"
 local c = require "t.support.c"
-c.header("net/net.h", "http/head.h", "proxy/forward.h")
+c.header("net/net.h", "http/head.h", "proxy/forward.h", "proxy/terms.h")
 local lib = c.lib()
 lib.http_head_select(0)
 
@@ -31,10 +31,19 @@ local function forward(text, options)
     request.target, request.path, request.client = slice(o.target), slice(o.path), slice(o.client)
     request.scheme, request.id = slice(o.scheme), slice(o.id)
     request.body_kind, request.length = o.kind or ffi.C.BODY_NONE, o.length or 0
+    request.trusted, request.trailers, request.own = o.trusted and 1 or 0, o.trailers and 1 or 0, o.own and 1 or 0
+    local terms, texts = ffi.new("struct terms", 0), {}
+    terms.forwarded, terms.host = o.forwarded or ffi.C.FORWARDED_X, o.host or 0
+    terms.ids, terms.traces = o.ids and 1 or 0, o.traces and 1 or 0
+    for _, key in ipairs { "host_name", "strip", "prefix", "upgrades" } do
+        texts[key] = o[key]
+        terms[key] = slice(o[key])
+    end
+    local way = ffi.new("struct forward_way", { terms, slice("origin:80"), { 1, 2, 3, 4, 5 } })
     local room = o.room or 65536
     local out = ffi.new("char[?]", room)
-    local n = lib.forward_request(request, slice("origin:80"), out, room)
-    assert(#keep <= 5)
+    local n = lib.forward_request(request, way, out, room)
+    assert(#keep <= 5 and texts)
     if n < 0 then return nil, n end
     return ffi.string(out, n)
 end
@@ -72,7 +81,7 @@ describe("forwarding a request", function()
         assert.same({ "GET / HTTP/1.1", "Host: a", "X-Mine-Too: 3", "Via: 1.1 moongate", "X-Forwarded-Host: a", "" }, lines_of(text))
     end)
 
-    it("does not pass on Expect or Upgrade", function()
+    it("does not pass on Expect, nor an Upgrade that was not let pass", function()
         local text = forward("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nUpgrade: websocket\r\nConnection: upgrade\r\n" ..
             "Content-Length: 3\r\n\r\n", { kind = ffi.C.BODY_LENGTH, length = 3 })
         assert.not_matches("[Ee]xpect", text)
@@ -80,28 +89,117 @@ describe("forwarding a request", function()
         assert.matches("Content%-Length: 3\r\n", text)
     end)
 
-    it("appends the client to the addresses that came, in one line", function()
-        local text = forward("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2, 3.3.3.3\r\n\r\n",
-            { client = "::1" })
-        assert.matches("X%-Forwarded%-For: 1%.1%.1%.1, 2%.2%.2%.2, 3%.3%.3%.3, ::1\r\n", text)
-        local _, count = text:gsub("Forwarded%-For", "")
-        assert.equal(1, count)
+    it("puts the peer in the place of what a stranger says of the client", function()
+        local text = forward("GET / HTTP/1.1\r\nHost: a:8080\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\n" ..
+            "X-Forwarded-Host: evil\r\nX-Forwarded-Port: 1\r\nForwarded: for=evil\r\nX-Real-IP: 6.6.6.6\r\n\r\n", { client = "9.9.9.9", scheme = "http" })
+        assert.same({ "GET / HTTP/1.1", "Host: a:8080", "Via: 1.1 moongate", "X-Forwarded-For: 9.9.9.9", "X-Forwarded-Proto: http",
+            "X-Forwarded-Host: a:8080", "" }, lines_of(text))
     end)
 
-    it("sets scheme and host itself, whatever the client claims", function()
-        local text = forward("GET / HTTP/1.1\r\nHost: a:8080\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\n\r\n",
-            { scheme = "http" })
-        assert.matches("X%-Forwarded%-Proto: http\r\n", text)
-        assert.matches("X%-Forwarded%-Host: a:8080\r\n", text)
-        assert.not_matches("evil", text)
-        assert.not_matches("https", text)
+    it("adds the peer behind what a trusted one says of the client, in one line", function()
+        local text = forward("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2, 3.3.3.3\r\n" ..
+            "X-Forwarded-Proto: https\r\nX-Real-IP: 1.1.1.1\r\n\r\n", { client = "::1", scheme = "http", trusted = true })
+        assert.same({ "GET / HTTP/1.1", "Host: a", "X-Forwarded-Proto: https", "X-Real-IP: 1.1.1.1", "Via: 1.1 moongate",
+            "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 3.3.3.3, ::1", "X-Forwarded-Host: a", "" }, lines_of(text))
     end)
 
-    it("keeps the request id that came and gives one to a request without", function()
-        assert.matches("X%-Request%-Id: ours\r\n", forward("GET / HTTP/1.1\r\nHost: a\r\n\r\n", { id = "ours" }))
-        local text = forward("GET / HTTP/1.1\r\nHost: a\r\nx-request-id: theirs\r\n\r\n", { id = "ours" })
-        assert.matches("x%-request%-id: theirs\r\n", text)
-        assert.not_matches("ours", text)
+    for _, name in ipairs { "X_Forwarded_For", "x-forwarded_FOR", "X_Real_IP", "Content_Length", "transfer_encoding", "Proxy", "X_Request-Id" } do
+        it("takes away " .. name .. ", which an application could take for another", function()
+            local text = forward("GET / HTTP/1.1\r\nHost: a\r\n" .. name .. ": 1\r\nX_Mine: 2\r\n\r\n", { trusted = true })
+            assert.is_nil(text:find("\r\n" .. name, 1, true))
+            assert.matches("\r\nX_Mine: 2\r\n", text)
+        end)
+    end
+
+    it("says who asked in the standard field, with what has a colon in quotes", function()
+        local function forwarded(came, options)
+            options.forwarded, options.scheme = ffi.C.FORWARDED_STANDARD, "http"
+            local text = forward("GET / HTTP/1.1\r\nHost: a:80\r\n" .. came .. "X-Forwarded-For: 1.1.1.1\r\n\r\n", options)
+            assert.is_nil(text:lower():find("x-forwarded", 1, true))
+            return text:match("\r\nForwarded: ([^\r]*)\r\n")
+        end
+        assert.equal('for=10.0.0.1;host="a:80";proto=http', forwarded("Forwarded: for=6.6.6.6\r\n", { client = "10.0.0.1" }))
+        assert.equal('for=6.6.6.6, for="[::1]";host="a:80";proto=http', forwarded("Forwarded: for=6.6.6.6\r\n", { client = "::1", trusted = true }))
+        assert.equal('for=unknown;host="a:80";proto=http', forwarded("", { client = "unix" }))
+    end)
+
+    it("says nothing of the client when it shall not", function()
+        local text = forward("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.1.1.1\r\nForwarded: for=b\r\n\r\n",
+            { client = "10.0.0.1", scheme = "http", forwarded = 0, trusted = true })
+        assert.same({ "GET / HTTP/1.1", "Host: a", "Via: 1.1 moongate", "" }, lines_of(text))
+    end)
+
+    it("names the host that the terms say", function()
+        local text = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+        assert.matches("\r\nHost: a\r\n", forward(text, { host = ffi.C.HOST_PRESERVE }))
+        assert.matches("\r\nHost: origin:80\r\n", forward(text, { host = ffi.C.HOST_UPSTREAM }))
+        assert.matches("\r\nHost: b.example\r\n.*X%-Forwarded%-Host: a\r\n", forward(text, { host = ffi.C.HOST_NAME, host_name = "b.example" }))
+    end)
+
+    for _, case in ipairs {
+        { "/api", nil, "/api/x?q", "/x?q" }, { "/api/", nil, "/api/x", "/x" }, { "/api", nil, "/api", "/" }, { "/api", "/v1", "/api", "/v1" },
+        { "/api", "/v1/", "/api/x", "/v1/x" }, { "/api", nil, "/apix", "/apix" }, { "/api", "/v1", "/other", "/v1/other" }, { nil, "/v1", "/", "/v1/" },
+    } do
+        it(("sends %s as %s, with %s taken off and %s before it"):format(case[3], case[4], tostring(case[1]), tostring(case[2])), function()
+            local text = forward("GET " .. case[3] .. " HTTP/1.1\r\nHost: a\r\n\r\n", { strip = case[1], prefix = case[2] })
+            assert.equal("GET " .. case[4] .. " HTTP/1.1", lines_of(text)[1])
+        end)
+    end
+
+    it("gives a request without an id one, and one whose id makes no sense", function()
+        local ours = "X%-Request%-Id: 00000000000000010000000000000002\r\n"
+        assert.matches(ours, forward("GET / HTTP/1.1\r\nHost: a\r\n\r\n", { ids = true }))
+        assert.matches("X%-Request%-Id: given\r\n", forward("GET / HTTP/1.1\r\nHost: a\r\n\r\n", { ids = true, id = "given" }))
+        assert.matches("X%-Request%-Id: theirs\r\n", forward("GET / HTTP/1.1\r\nHost: a\r\nx-request-id: theirs\r\n\r\n", { ids = true }))
+        for _, bad in ipairs { "a b", ("x"):rep(129), "\195\164", "" } do
+            assert.matches(ours, forward("GET / HTTP/1.1\r\nHost: a\r\nx-request-id: " .. bad .. "\r\n\r\n", { ids = true }))
+        end
+        assert.not_matches("X%-Request%-Id", forward("GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
+    end)
+
+    it("carries a trace on with a span of its own, and begins one where there is none that can be read", function()
+        local id, span = ("ab"):rep(16), ("cd"):rep(8)
+        local function trace(...)
+            local lines = {}
+            for at, value in ipairs { ... } do lines[at] = "traceparent: " .. value .. "\r\n" end
+            local text = forward("GET / HTTP/1.1\r\nHost: a\r\n" .. table.concat(lines) .. "\r\n", { traces = true })
+            local _, count = text:gsub("traceparent", "")
+            assert.equal(1, count)
+            return text:match("\r\ntraceparent: ([^\r]*)\r\n")
+        end
+        local begun = "00-00000000000000030000000000000004-0000000000000005-01"
+        assert.equal("00-" .. id .. "-0000000000000005-00", trace("00-" .. id .. "-" .. span .. "-00"))
+        assert.equal("00-" .. id .. "-0000000000000005-01", trace("01-" .. id .. "-" .. span .. "-01-more"))
+        assert.equal(begun, trace())
+        for _, bad in ipairs { "00-" .. id .. "-" .. span .. "-0", "ff-" .. id .. "-" .. span .. "-00", "00-" .. id:upper() .. "-" .. span .. "-00",
+                               "00-" .. ("0"):rep(32) .. "-" .. span .. "-00", "00-" .. id .. "-" .. ("0"):rep(16) .. "-00",
+                               "00-" .. id .. "-" .. span .. "-00-more", "00_" .. id .. "-" .. span .. "-00", "x" } do
+            assert.equal(begun, trace(bad), bad)
+        end
+        local good = "00-" .. id .. "-" .. span .. "-00"
+        assert.equal(begun, trace(good, good))
+    end)
+
+    it("passes an upgrade on that was let pass, and no other", function()
+        local function upgrade(protocol, more)
+            local o = { upgrades = "websocket x/1" }
+            for key, value in pairs(more or {}) do o[key] = value end
+            local text = forward("GET / HTTP/1." .. (o.minor or 1) .. "\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: " .. protocol .. "\r\n\r\n", o)
+            return text:match("\r\n(Upgrade: [^\r]*\r\nConnection: [^\r]*)\r\n") or text:lower():match("upgrade")
+        end
+        assert.equal("Upgrade: WebSocket\r\nConnection: Upgrade", upgrade("WebSocket"))
+        assert.equal("Upgrade: x/1\r\nConnection: Upgrade", upgrade("x/1"))
+        assert.is_nil(upgrade("h2c"))
+        assert.is_nil(upgrade("websocket, h2c"))
+        assert.is_nil(upgrade("websocket", { upgrades = "" }))
+        assert.is_nil(upgrade("websocket", { minor = 0 }))
+        assert.is_nil(upgrade("websocket", { kind = ffi.C.BODY_LENGTH, length = 3 }))
+    end)
+
+    it("says that trailers are taken when they are", function()
+        local text = "GET / HTTP/1.1\r\nHost: a\r\nTE: trailers, deflate\r\nConnection: TE\r\n\r\n"
+        assert.matches("\r\nTE: trailers\r\nConnection: TE\r\n", forward(text, { trailers = true }))
+        assert.not_matches("TE:", forward(text))
     end)
 
     it("has exactly one framing field, made from what is sent", function()
