@@ -98,9 +98,10 @@ local function judge_ring(report, facts, read)
     local around = ("kernel.io_uring_disabled = %s, seccomp %s"):format(disabled or "not there", seccomp == "2" and "filters calls" or "off")
     if not ring.opens then
         local why, fix = ring.message:match("^(.-); (.*)$")
+        local said = why or ring.message
         local shown = (fix or ""):match("sysctl %-w .*$") or (fix or ""):match("ulimit .*$")
             or seccomp == "2" and "docker run --security-opt seccomp=seccomp.json …   (the profile that comes with Moongate; or seccomp=unconfined)" or fix
-        return report:add("io_uring", "bad", ("%s (%s)"):format(why or ring.message, around), shown)
+        return report:add("io_uring", "bad", said:find("kernel.io_uring_disabled", 1, true) and said or ("%s (%s)"):format(said, around), shown)
     end
     report:add("io_uring", "ok", "opens as a worker opens it; " .. around)
     for _, feature in ipairs(ring.features) do
@@ -159,7 +160,7 @@ local function judge_ports(report, facts, read)
         report:add("ports", "ok", first <= 80 and ("everybody may listen from %d on"):format(first) or "all, this process may listen on any")
     else
         report:add("ports", "note", ("from %d on; 80 and 443 are for the privileged"):format(first),
-            ("setcap cap_net_bind_service=+ep %s   (or: sysctl -w net.ipv4.ip_unprivileged_port_start=80)"):format(facts.program))
+            ("setcap cap_net_bind_service=+ep %s   (or: sysctl -w net.ipv4.ip_unprivileged_port_start=80)"):format(facts.program ~= "" and facts.program or "moongate"))
     end
 end
 
@@ -172,6 +173,15 @@ local function judge_local_ports(report, _, read)
     report:add("local ports", few and "bad" or "ok", ("%d to %d%s"):format(first, last, few and
         (": at most %d connections to one server of an upstream"):format(count) or " for connections to upstreams"), few and
         'sysctl -w net.ipv4.ip_local_port_range="10240 65535"' or nil)
+end
+
+local function judge_around(report, facts, read)
+    if facts.limits.loopback == 0 then
+        report:add("loopback", "bad", "the interface lo is down: nobody reaches 127.0.0.1, nor do we reach upstreams there", "ip link set lo up")
+    end
+    if not read("/proc/self/status") then
+        report:add("/proc", "note", "not there: limits and sysctls cannot be read, and status shows no memory", "mount -t proc proc /proc")
+    end
 end
 
 local function judge_overcommit(report, _, read)
@@ -229,6 +239,7 @@ function M.judge(facts, read)
     judge_local_ports(report, facts, read)
     judge_machine(report, facts, read)
     judge_overcommit(report, facts, read)
+    judge_around(report, facts, read)
     judge_compiler(report, facts)
     local v = facts.versions
     report:add("versions", "ok", ("moongate %s, %s, liburing %s, cjson %s, zlib %s, brotli %s, zstd %s, %s"):format(v.moongate, v.lua, v.liburing, v.cjson,

@@ -4,12 +4,15 @@
 
 #include <brotli/encode.h>
 #include <errno.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -90,6 +93,16 @@ static void put_folder(struct text *text)
     text_put(text, "}");
 }
 
+/* 1 when the loopback interface is up, 0 when it is not; -1: cannot be told. */
+static int loopback_is_up(void)
+{
+    struct ifreq request = { .ifr_name = "lo" };
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), failed = fd < 0 ? -1 : ioctl(fd, SIOCGIFFLAGS, &request);
+    if (fd >= 0)
+        close(fd);
+    return failed < 0 ? -1 : (request.ifr_flags & IFF_UP) != 0;
+}
+
 static double limit_of(rlim_t value)
 {
     return value == RLIM_INFINITY ? -1 : (double)value;
@@ -112,7 +125,7 @@ static void put_limits(struct text *text)
     text_put(text, "\"limits\":{\"descriptors\":%.0f,\"descriptors_most\":%.0f,\"descriptors_least\":%d,\"memlock\":%.0f,\"cpus\":%d,\"cpus_online\":%ld,",
              limit_of(files.rlim_cur), limit_of(files.rlim_max), (int)master_room_needed(1, 1), limit_of(memory.rlim_cur), CPU_COUNT(&allowed),
              sysconf(_SC_NPROCESSORS_ONLN));
-    text_put(text, "\"backlog\":%d,", LISTEN_BACKLOG);
+    text_put(text, "\"backlog\":%d,\"loopback\":%d,", LISTEN_BACKLOG, loopback_is_up());
     put_string(text, "inotify", failed ? strerror(failed) : "");
     text_put(text, "}");
 }

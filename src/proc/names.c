@@ -15,12 +15,18 @@
 
 enum { CLAIM_ATTEMPTS = 10, CONTROL_BACKLOG = 256 };
 
+/* What helps where a container has nothing to write to. */
+static const char *cure_of(int error)
+{
+    return error == EROFS ? "; set MOONGATE_RUNTIME_DIR to a folder that can be written (in a container: --tmpfs /run/moongate)" : "";
+}
+
 /* Whether `folder` is there (made when it is not), ours, and has none of the `forbidden` bits of others in its mode. */
 static bool folder_is_ours(const char *folder, mode_t forbidden, char *ret_problem)
 {
     struct stat found;
     if (mkdir(folder, 0700) < 0 && errno != EEXIST) {
-        snprintf(ret_problem, NAMES_PROBLEM_BYTES, "runtime folder %s: %s", folder, strerror(errno));
+        snprintf(ret_problem, NAMES_PROBLEM_BYTES, "runtime folder %s: %s%s", folder, strerror(errno), cure_of(errno));
         return false;
     }
     if (lstat(folder, &found) < 0 || !S_ISDIR(found.st_mode) || found.st_uid != geteuid() || (found.st_mode & forbidden)) {
@@ -181,7 +187,7 @@ int claim_take(struct claim *ret_claim, const char *folder, const char *name, ch
         failed = claim->listener < 0 ? claim->listener : 0;
     }
     if (failed) {
-        snprintf(ret_problem, NAMES_PROBLEM_BYTES, "%s: %s", claim->socket_path, strerror(-failed));
+        snprintf(ret_problem, NAMES_PROBLEM_BYTES, "%s: %s%s", claim->socket_path, strerror(-failed), cure_of(-failed));
         claim_release(claim);
     }
     return failed;

@@ -113,7 +113,7 @@ describe("what doctor says of a machine", function()
             uid = 1000, program = "/opt/moongate", runtime = { folder = "/run/moongate", problem = "" },
             engine = { chosen = "io_uring", asked = "", message = "" },
             ring = { opens = true, message = "", features = { { name = "buffer ring", use = "x", works = true, needed = true, error = "" } } },
-            limits = { descriptors = 20000, descriptors_most = 20000, descriptors_least = 66, memlock = -1, cpus = 4, cpus_online = 4, backlog = 4096, inotify = "" },
+            limits = { descriptors = 20000, descriptors_most = 20000, descriptors_least = 66, memlock = -1, cpus = 4, cpus_online = 4, backlog = 4096, loopback = 1, inotify = "" },
             compiler = { works = true, flavour = "LuaJIT" },
             versions = { moongate = "1", lua = "2", liburing = "3", zlib = "4", brotli = "7", zstd = "8", kernel = "5", cjson = "6" },
         }
@@ -144,6 +144,16 @@ describe("what doctor says of a machine", function()
         local _, of = judged({ ["ring.opens"] = false, ["ring.message"] = "io_uring is switched off on this machine (x); switch it on with: sysctl -w kernel.io_uring_disabled=0" })
         assert.equal("bad", of("io_uring").state)
         assert.equal("sysctl -w kernel.io_uring_disabled=0", of("io_uring").fix)
+    end)
+
+    it("tells of a loopback that is down and of a missing /proc", function()
+        local _, of = judged({ ["limits.loopback"] = 0 })
+        assert.equal("ip link set lo up", of("loopback").fix)
+        _, of = judged({ ["limits.loopback"] = -1 })
+        assert.error(function() of("loopback") end)
+        assert.error(function() of("/proc") end)
+        local findings = doctor.judge(facts(), function() return nil end)
+        assert.equal("note", find(findings, "/proc").state)
     end)
 
     it("tells what is short for the whole machine", function()
