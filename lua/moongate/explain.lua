@@ -12,6 +12,7 @@ local near = require "moongate.near"
 local pattern = require "moongate.pattern"
 local request = require "moongate.request"
 local schema = require "moongate.schema"
+local steer = require "moongate.steer"
 
 local M = {}
 
@@ -155,15 +156,22 @@ end
 
 --- ---- what the winner does ----
 
-local function upstream_of(app, upstream)
+--- How it is said by what servers are chosen: "hash of header x-user".
+local function balance_text(upstream)
+    if upstream.balance ~= "hash" then return upstream.balance end
+    return "hash of " .. (upstream.key and "the function at " .. caller.definition(upstream.key) or upstream.hash)
+end
+
+local function upstream_of(app, upstream, req)
     local handle, message = handles.upstream(app.held, upstream)
     if not handle then return { name = upstream.name, problem = message } end
-    local servers = {}
+    local servers, key = {}, upstream.key and steer.key(req, upstream) or ""
+    if key ~= "" then C.mg_forward_to(abi.worker, req._slot, "", 0, key, #key, "", 0) end
     while #servers < 64 do
-        if C.mg_upstream_server(abi.worker, handle, #servers) < 0 then break end
+        if C.mg_upstream_server(abi.worker, handle, #servers, req._slot) < 0 then break end
         servers[#servers + 1] = { address = ffi.string(abi.border.text, abi.border.text_bytes), aside = abi.border.result == 1 }
     end
-    return { name = upstream.name, balance = upstream.balance, servers = servers }
+    return { name = upstream.name, balance = balance_text(upstream), servers = servers }
 end
 
 local function handler_of(route)
@@ -222,7 +230,7 @@ local function explain_routed(generation, slot, answer)
         answer.route = { route = pattern.label(winner), pattern = winner.pattern, host = winner.host, methods = winner.methods, where = winner.where,
             name = winner.options and winner.options.name }
         answer.captures, answer.handler, answer.limits = captures_of(generation, req), handler_of(winner), limits_of(winner)
-        if descriptor.is(winner.handler) and winner.handler.kind == "proxy" then answer.upstream = upstream_of(app, winner.handler.upstream) end
+        if descriptor.is(winner.handler) and winner.handler.kind == "proxy" then answer.upstream = upstream_of(app, winner.handler.upstream, req) end
         if (req.content_length or 0) > answer.limits.body then answer.status, answer.why = 413, "the content is longer than this resource takes" end
     elseif p.match.route == METHOD_WRONG then
         answer.allow = fits.allowed(p)

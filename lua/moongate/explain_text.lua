@@ -3,6 +3,9 @@ local units = require "moongate.units"
 
 local M = {}
 
+--- What is true of the server that stands first, where chance has a say.
+local FIRST = { p2c = "has the least to do", ["least-connections"] = "has the least to do", random = "has the greatest weight" }
+
 local LIMITS = { { "body", units.show_size }, { "handler_time", units.show_duration }, { "handler_grace", units.show_duration },
     { "request_time", units.show_duration } }
 
@@ -47,10 +50,12 @@ local function put_details(lines, answer)
         local value = answer.limits[limit[1]]
         if type(value) == "number" then rows[#rows + 1] = { "limits", limit[1] .. " " .. limit[2](value) } end
     end
-    for at, server in ipairs(answer.upstream and answer.upstream.servers or {}) do
-        rows[#rows + 1] = { "upstream", ("%q  %d. %s"):format(answer.upstream.name, at, server.address),
-            server.aside and "stands aside: it failed a moment ago" or at == 1 and "is next" or nil }
+    local upstream = answer.upstream
+    for at, server in ipairs(upstream and upstream.servers or {}) do
+        rows[#rows + 1] = { "upstream", ("%q  %d. %s"):format(upstream.name, at, server.address),
+            server.aside and "stands aside: it failed a moment ago" or at == 1 and (FIRST[upstream.balance] or "is next") or nil }
     end
+    if upstream then rows[#rows + 1] = { "balance", upstream.balance } end
     local last
     for _, row in ipairs(rows) do
         local title = row[1]

@@ -79,8 +79,8 @@ function M.passing(held, dir)
     return handle
 end
 
---- Upstreams of all generations, by what their servers are, with the number of generations that hold them: one that is open is not opened
---- again, for names are looked up when it is, which may take a while.
+--- Upstreams of all generations, by what is said of them, with the number of generations that hold them. Those of different lines share what
+--- servers they have in common, in C.
 local open = {}
 
 local function open_upstream(name, key, servers)
@@ -100,12 +100,10 @@ end
 ---@param upstream moongate.Upstream
 function M.upstream(held, upstream)
     if upstream.held == held then return upstream.handle end
-    local lines = { upstream.name .. "\n" }
-    for _, server in ipairs(upstream.servers) do lines[#lines + 1] = ("%s %d\n"):format(server.address, server.weight) end
-    local key = table.concat(lines)
+    local key = upstream.name .. "\n" .. upstream.lines
     local handle, message = held.upstreams[key], nil
     if not handle then
-        handle, message = open_upstream(upstream.name, key, table.concat(lines, "", 2))
+        handle, message = open_upstream(upstream.name, key, upstream.lines)
         if not handle then return nil, message end
         held.upstreams[key] = handle
     end

@@ -140,6 +140,17 @@ local function said(req, option, what)
     return value
 end
 
+--- What an upstream's function says that the server is chosen by; "": nothing.
+---@return string
+function M.key(req, upstream)
+    local key = upstream.key(req)
+    if key == nil or key == false then return "" end
+    if type(key) ~= "string" and type(key) ~= "number" then
+        error(("the hash of upstream %q gave a %s: expected a string, or nil"):format(upstream.name, type(key)), 0)
+    end
+    return tostring(key)
+end
+
 --- Tells C where this request goes. A Set-Cookie line for its answer, or nil.
 ---@param req table
 ---@param made moongate.Descriptor
@@ -147,6 +158,7 @@ end
 function M.apply(req, made)
     local options, cookie, id = made.options, nil, nil
     local server, key, edits = said(req, options.server, "server"), said(req, options.key, "key"), options.headers or ""
+    if key == "" and made.upstream and made.upstream.key then key = M.key(req, made.upstream) end
     if options.sticky then
         id, cookie = id_of(req, options.sticky)
         if key == "" then key = id end

@@ -1,51 +1,28 @@
 --- `mg.upstream { … }`: a group of servers that answer the same requests. A value, checked when it is made; connections to the
 --- servers are opened by the worker that uses it.
-local address = require "moongate.address"
 local caller = require "moongate.caller"
 local proxy_options = require "moongate.proxy_options"
 local schema = require "moongate.schema"
+local upstream_options = require "moongate.upstream_options"
 
 local M = {}
 
 ---@class moongate.Upstream
 ---@field kind "upstream"
 ---@field name string
----@field servers { address: string, weight: integer }[]
+---@field servers { address: string, weight: integer, backup?: boolean, max_connections?: integer, srv?: boolean }[]
 ---@field balance string
+---@field lines string what C reads of it
+---@field key? fun(req: moongate.Request): string? what its server is chosen by
 ---@field where string
 local Upstream = {}
 Upstream.__index = Upstream
 Upstream.__tostring = function(self) return ("upstream %q"):format(self.name) end
 
-local SERVERS_MAX = 64
-local WEIGHT_MAX = 1000
-
-local weight = schema.count(1, WEIGHT_MAX)
-
---- A server: its address, or a table of the address and options.
-local server = {
-    expected = address.server.expected,
-    takes = { string = true, table = true },
-    check = function(value, path, report)
-        if type(value) ~= "table" then
-            local text = address.server.check(value, path, report)
-            return text and { address = text, weight = 1 }
-        end
-        local options = {}
-        for key, entry in pairs(value) do options[key == 1 and "address" or key] = entry end
-        return schema.record({
-            { name = "address", type = address.server, required = true },
-            { name = "weight", type = weight, default = 1 },
-        }).check(options, path, report)
-    end,
-}
-
-local fields = {
-    { name = "name", type = schema.string },
-    { name = "servers", type = schema.list(server, 1, SERVERS_MAX), required = true },
-    { name = "balance", type = schema.choice { "round-robin" }, default = "round-robin" },
-}
-for _, row in ipairs(proxy_options.SHARED) do fields[#fields + 1] = row end
+local fields = { { name = "name", type = schema.string } }
+for _, rows in ipairs { upstream_options.FIELDS, proxy_options.SHARED } do
+    for _, row in ipairs(rows) do fields[#fields + 1] = row end
+end
 
 local options = schema.record(fields)
 
@@ -66,6 +43,12 @@ local function make(given, what, argument)
     if not checked.servers or #checked.servers == 0 then return M.nowhere() end
     local twice, key = repeated(checked.servers)
     if twice then caller.tell(what .. ": " .. twice, "give it a weight instead", { what = what, argument = argument, key = key }) end
+    local misfit, wrong, hint = upstream_options.misfit(checked)
+    if misfit then caller.tell(what .. ": " .. misfit, hint, { what = what, argument = argument, key = wrong }) end
+    checked.balance = checked.balance or (checked.hash and "hash" or "p2c")
+    if checked.balance == "hash" then checked.hash = checked.hash or "client" end
+    checked.lines = upstream_options.lines(checked)
+    checked.key = type(checked.hash) == "function" and checked.hash or nil
     checked.name = checked.name or checked.servers[1].address
     checked.kind = "upstream"
     checked.where = caller.where()
@@ -74,11 +57,11 @@ end
 
 --- Stands for a group that is told to be wrong, while files load.
 function M.nowhere()
-    return setmetatable({ kind = "upstream", name = "?", servers = {}, where = "[unknown]" }, Upstream)
+    return setmetatable({ kind = "upstream", name = "?", servers = {}, lines = "", where = "[unknown]" }, Upstream)
 end
 
 --- A group of servers. Misuse is raised at the caller's line.
----@param given { servers: (string|table)[], name?: string, balance?: "round-robin" }
+---@param given table `servers`, `name`, and what upstream_options.lua and proxy_options.lua know
 ---@return moongate.Upstream
 M.new = caller.forgiving(function(given)
     return make(given, "mg.upstream", 1)

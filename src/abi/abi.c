@@ -309,10 +309,10 @@ EXPORT void mg_upstream_close(struct mg_worker *w, int32_t upstream)
     side_upstream_close(w, upstream);
 }
 
-EXPORT int32_t mg_upstream_server(struct mg_worker *w, int32_t upstream, uint32_t at)
+EXPORT int32_t mg_upstream_server(struct mg_worker *w, int32_t upstream, uint32_t at, uint32_t slot)
 {
     struct slice label = { "", 0 };
-    int index = side_upstream_server(w, upstream, at, &label, &w->border.result);
+    int index = side_upstream_server(w, upstream, at, request_at(w, slot), &label, &w->border.result);
     w->border.text = label.at;
     w->border.text_bytes = label.bytes;
     return index;

@@ -95,9 +95,9 @@ int32_t mg_reply_file(struct mg_worker *w, uint32_t slot, int32_t folder, const 
 /* An upstream from a list of servers "ADDRESS WEIGHT\n…": handle ≥ 0, or -errno with a sentence in border->text. */
 int32_t mg_upstream_open(struct mg_worker *w, const char *name, uint32_t name_bytes, const char *servers, uint32_t bytes);
 void mg_upstream_close(struct mg_worker *w, int32_t upstream);
-/* The server that would be asked `at` places after the next one (0: the next), without asking: its number as they were listed with their
+/* The server that this request would be sent to, `at` places after the next one (0: the next), without sending it: its number as they were listed with their
  * addresses, and its label in border->text; -ENOENT past the last. border->result: 1 when it stands aside after failures. */
-int32_t mg_upstream_server(struct mg_worker *w, int32_t upstream, uint32_t at);
+int32_t mg_upstream_server(struct mg_worker *w, int32_t upstream, uint32_t at, uint32_t slot);
 /* How requests are forwarded, as lines (proxy/terms.h): a handle ≥ 0 or -errno. Equal lines share one. */
 int32_t mg_terms_open(struct mg_worker *w, const char *lines, uint32_t bytes);
 void mg_terms_close(struct mg_worker *w, int32_t terms);

@@ -237,7 +237,7 @@ int side_folder_open(struct mg_worker *w, struct slice folder, struct slice opti
 void side_folder_close(struct mg_worker *w, int folder);
 int side_upstream_open(struct mg_worker *w, struct slice name, struct slice servers);
 void side_upstream_close(struct mg_worker *w, int upstream);
-int side_upstream_server(struct mg_worker *w, int upstream, uint32_t at, struct slice *ret_label, int32_t *ret_aside);
+int side_upstream_server(struct mg_worker *w, int upstream, uint32_t at, const struct request *r, struct slice *ret_label, int32_t *ret_aside);
 int side_reply_file(struct mg_worker *w, struct request *r, int folder, struct slice path, uint16_t status, struct slice content_type);
 int side_reply_folder(struct mg_worker *w, struct request *r, int folder);
 /* `content`: what Lua has read of it, all; at NULL: nothing. */

@@ -25,10 +25,17 @@ void side_upstream_close(struct mg_worker *w, int upstream)
     proxy_upstream_close(w->side->proxy, upstream);
 }
 
-int side_upstream_server(struct mg_worker *w, int upstream, uint32_t at, struct slice *ret_label, int32_t *ret_aside)
+int side_upstream_server(struct mg_worker *w, int upstream, uint32_t at, const struct request *r, struct slice *ret_label, int32_t *ret_aside)
 {
     struct proxy_server_facts facts;
-    int index = proxy_server_next(w->side->proxy, upstream, at);
+    struct proxy_request request = { 0 };
+    if (r) {
+        request.key = r->wanted ? r->wanted->key : request.key;
+        request.head = &r->pub.head;
+        request.base = r->pub.bytes;
+        request.path = (struct slice){ r->pub.path, r->pub.path_bytes };
+    }
+    int index = proxy_server_next(w->side->proxy, upstream, at, r ? &request : NULL);
     if (index < 0 || proxy_server_facts(w->side->proxy, upstream, (uint32_t)index, &facts) < 0)
         return -ENOENT;
     *ret_label = facts.label;

@@ -184,16 +184,32 @@ static uint32_t richest(struct balance *balance, uint64_t left)
     return best;
 }
 
+/* The one that a key falls to when all are asked (rendezvous hashing): for keys of single requests, where there is no table. */
+static int preferred(const struct balance *balance, uint64_t left, uint64_t key)
+{
+    uint32_t best = (uint32_t)__builtin_ctzll(left);
+    uint64_t most = 0;
+    for (; left; left &= left - 1) {
+        uint32_t seat = (uint32_t)__builtin_ctzll(left);
+        uint64_t score = mix(balance->seats[seat].name ^ key);
+        if (score >= most) {
+            most = score;
+            best = seat;
+        }
+    }
+    return (int)best;
+}
+
 /* The table stays as it is while servers come and go for a while: only the keys of one that is out look further. */
 static int keyed(const struct balance *balance, uint64_t left, uint64_t key)
 {
-    for (uint32_t i = 0; balance->table && i < REHASHES; i++) {
+    for (uint32_t i = 0, most = balance->table ? REHASHES : 0; i < most; i++) {
         uint32_t seat = balance->table[key % BALANCE_TABLE];
         if (seat < BALANCE_SEATS_MAX && left & bit(seat))
             return (int)seat;
         key = mix(key + 1);
     }
-    return (int)member(left, (uint32_t)(key % (uint32_t)__builtin_popcountll(left)));
+    return preferred(balance, left, key);
 }
 
 static uint64_t seats_left(const struct balance *balance, uint64_t out)
@@ -209,6 +225,8 @@ int balance_pick(struct balance *balance, uint64_t out, uint64_t key, double now
     uint64_t left = seats_left(balance, out);
     if ((left & (left - 1)) == 0)
         return left ? __builtin_ctzll(left) : -1;
+    if (key)
+        return keyed(balance, left, key);
     switch ((enum balance_kind)balance->kind) {
     case BALANCE_LEAST:
         return (int)least(balance, left);
@@ -217,9 +235,6 @@ int balance_pick(struct balance *balance, uint64_t out, uint64_t key, double now
     case BALANCE_RANDOM:
         return (int)draw_of(balance, left);
     case BALANCE_HASH:
-        if (key)
-            return keyed(balance, left, key);
-        break;
     case BALANCE_P2C:
         break;
     }
@@ -248,10 +263,10 @@ uint32_t balance_order(const struct balance *balance, uint64_t key, double now_m
     uint64_t out = 0;
     uint32_t count = 0;
     for (uint64_t left; (left = seats_left(&copy, out)) != 0; count++) {
-        if (copy.kind == BALANCE_ROUND)
-            ret_order[count] = richest(&copy, left);
-        else if (copy.kind == BALANCE_HASH && key)
+        if (key)
             ret_order[count] = (uint32_t)keyed(&copy, left, key);
+        else if (copy.kind == BALANCE_ROUND)
+            ret_order[count] = richest(&copy, left);
         else
             ret_order[count] = foremost(&copy, left, now_ms);
         out |= bit(ret_order[count]);

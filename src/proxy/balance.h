@@ -57,7 +57,7 @@ void balance_prepare(struct balance *balance);
 int balance_place(struct balance *balance);
 void balance_fini(struct balance *balance);
 
-/* The next seat that is not in `out`; -1: none is left. `key`: for BALANCE_HASH, any 64 bits; 0: there is none. */
+/* The next seat that is not in `out`; -1: none is left. `key`: any 64 bits that decide it, whatever the kind; 0: there is none. */
 int balance_pick(struct balance *balance, uint64_t out, uint64_t key, double now_ms);
 /* The order in which the next request would try the seats, without taking a turn: their count. Chance is not asked: seats that it would
  * choose between stand in the order of what speaks for them. */

@@ -14,10 +14,10 @@ void choice_changed(struct upstream *upstream)
 
 void choice_server_changed(struct proxy *proxy, const struct server *server)
 {
-    for (uint32_t i = 0; i < PROXY_UPSTREAMS_MAX; i++)
-        for (uint32_t at = 0; proxy->upstreams[i] && at < proxy->upstreams[i]->seat_count; at++)
-            if (proxy->upstreams[i]->seats[at].server == server)
-                choice_changed(proxy->upstreams[i]);
+    for (struct upstream *upstream = proxy->all; upstream; upstream = upstream->next)
+        for (uint32_t at = 0; at < upstream->seat_count; at++)
+            if (upstream->seats[at].server == server)
+                choice_changed(upstream);
 }
 
 /* ---- who may be used ---- */
@@ -78,10 +78,22 @@ static uint64_t usable_of(const struct tier *tier, uint32_t panic_percent)
     return tier->healthy | (tier->known & ~tier->hard);
 }
 
+/* The keys' table goes by the weights as they are written, whoever is out: it stays as it is while servers come and go for a while. */
+static void place(struct upstream *upstream)
+{
+    if (upstream->balance.kind != BALANCE_HASH || !upstream->reseated)
+        return;
+    for (uint32_t at = 0; at < upstream->seat_count; at++)
+        if (upstream->seats[at].server)
+            upstream->balance.seats[at].weight = upstream->seats[at].weight * BALANCE_SCALE;
+    upstream->reseated = balance_place(&upstream->balance) != 0;
+}
+
 static void refresh(struct upstream *upstream, double now_ms)
 {
     struct tier tiers[2] = { { 0 } };
     struct balance *balance = &upstream->balance;
+    place(upstream);
     upstream->due_ms = INFINITY;
     upstream->limited = upstream->stale = false;
     for (uint32_t at = 0; at < upstream->seat_count; at++) {
@@ -179,6 +191,7 @@ void choice_connected(struct proxy *proxy, struct link *link)
     link->server->connects++;
     if (ejection_connected(&link->server->ejection, now_ms)) {
         link->server->back_ms = now_ms;
+        notice(proxy, "upstream \"%s\": %s: can be connected to again", link->server->upstream, link->server->address.label);
         choice_server_changed(proxy, link->server);
     }
 }
@@ -189,8 +202,12 @@ void choice_refused(struct proxy *proxy, struct upstream *upstream, uint32_t sea
     if (!server)
         return;
     server->refused++;
-    if (ejection_connect_failed(&server->ejection, net_now_ms(proxy->net)))
-        choice_server_changed(proxy, server);
+    if (!ejection_connect_failed(&server->ejection, net_now_ms(proxy->net)))
+        return;
+    if (server->ejection.connects == 1) /* the first time; how long it lasts is seen in the status */
+        notice(proxy, "upstream \"%s\": %s: cannot be connected to: left alone, but for one request now and then", server->upstream,
+               server->address.label);
+    choice_server_changed(proxy, server);
 }
 
 /* Statuses that speak of the server's state, not of the request: not 501 and 505. */
@@ -202,9 +219,13 @@ static bool is_failure(uint16_t status)
 static void answer_failed(struct proxy *proxy, struct link *link)
 {
     struct server *server = link->server;
+    double now_ms = net_now_ms(proxy->net);
     server->failures++;
-    if (link->upstream && ejection_answer_failed(&server->ejection, &link->upstream->spec.options.ejection, net_now_ms(proxy->net)))
-        choice_server_changed(proxy, server);
+    if (!link->upstream || !ejection_answer_failed(&server->ejection, &link->upstream->spec.options.ejection, now_ms))
+        return;
+    notice(proxy, "upstream \"%s\": %s: failed %u requests in a row: left alone for %.0f s", server->upstream, server->address.label,
+           link->upstream->spec.options.ejection.errors, (server->ejection.until_ms - now_ms) / 1000);
+    choice_server_changed(proxy, server);
 }
 
 void choice_answered(struct proxy *proxy, struct link *link, uint16_t status)

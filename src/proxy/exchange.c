@@ -92,7 +92,7 @@ void exchange_put(struct proxy *proxy, struct exchange *x)
     must(!x->link && !x->partial && !x->kept.first && !x->due);
     exchange_move(x, EXCHANGE_FREE);
     x->upstream->running--;
-    upstream_drop(x->upstream);
+    upstream_drop(proxy, x->upstream);
     terms_drop(proxy, x->terms);
     x->upstream = NULL;
     x->generation = (x->generation + 1) & ((1u << (32 - INDEX_BITS)) - 1);
@@ -109,7 +109,6 @@ void exchanges_fini(struct proxy *proxy)
             continue;
         partial_put(proxy, &x->partial);
         queue_free(proxy->net, &x->kept);
-        upstream_drop(x->upstream);
     }
 }
 

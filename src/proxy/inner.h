@@ -27,7 +27,7 @@ struct proxy {
     struct net *net;
     struct proxy_options options;
     struct upstream *upstreams[PROXY_UPSTREAMS_MAX];
-    struct upstream *waiting; /* those with exchanges that wait */
+    struct upstream *all, *waiting;
     struct server *servers;
     struct name *names;
     struct resolver *resolver;

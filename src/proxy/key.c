@@ -76,9 +76,7 @@ static struct slice key_text(const struct spec_options *options, const struct pr
 uint64_t upstream_key(const struct upstream *upstream, const struct proxy_request *request)
 {
     struct slice text = request->key;
-    if (upstream->balance.kind != BALANCE_HASH)
-        return 0;
-    if (text.bytes == 0)
+    if (text.bytes == 0 && upstream->balance.kind == BALANCE_HASH)
         text = key_text(&upstream->spec.options, request);
     return balance_hash(text.at, text.bytes);
 }

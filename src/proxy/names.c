@@ -48,9 +48,8 @@ static bool take_answer(struct name *name, const struct resolve_answer *answer)
 
 static void tell_upstreams(struct proxy *proxy, struct name *name)
 {
-    for (uint32_t i = 0; i < PROXY_UPSTREAMS_MAX; i++)
-        if (proxy->upstreams[i])
-            upstream_follow(proxy, proxy->upstreams[i], name);
+    for (struct upstream *upstream = proxy->all; upstream; upstream = upstream->next)
+        upstream_follow(proxy, upstream, name);
     proxy->freed = true; /* exchanges may wait for the first answer */
 }
 

@@ -98,21 +98,13 @@ void proxy_free(struct proxy *proxy)
     exchanges_fini(proxy);
     partials_fini(proxy);
     resolver_free(proxy->resolver);
-    names_fini(proxy);
-    links_fini(proxy);
     upstreams_fini(proxy);
     servers_fini(proxy);
+    names_fini(proxy);
     terms_fini(proxy);
     reserve_fini(&proxy->exchange_store);
     reserve_fini(&proxy->link_store);
     free(proxy);
-}
-
-void links_fini(struct proxy *proxy)
-{
-    for (uint32_t i = 0; proxy->links && i < proxy->link_top; i++)
-        if (proxy->links[i].state != LINK_FREE && proxy->links[i].upstream)
-            upstream_drop(proxy->links[i].upstream);
 }
 
 uint64_t proxy_random(struct proxy *proxy)
@@ -182,7 +174,7 @@ static void give_back(struct proxy *proxy, struct link *link)
     if (!link->upstream)
         return;
     link->server->load.in_flight--;
-    upstream_drop(link->upstream);
+    upstream_drop(proxy, link->upstream);
     link->upstream = NULL;
     proxy->freed = true;
 }

@@ -7,6 +7,7 @@
 
 struct net;
 struct proxy;
+struct proxy_request;
 
 enum { PROXY_SERVERS_MAX = 64, PROXY_UPSTREAMS_MAX = 256, PROXY_NAME_BYTES = 64, PROXY_USERS = 40 };
 
@@ -59,8 +60,9 @@ struct proxy_server_facts {
 /* 0, or -ENOENT: no such upstream, or no server with that index. */
 int proxy_server_facts(const struct proxy *proxy, int upstream, uint32_t index, struct proxy_server_facts *ret_facts);
 
-/* Index of the server that the next request would be sent to (`at` 0), or that would be tried `at` failures later; -ENOENT. */
-int proxy_server_next(struct proxy *proxy, int upstream, uint32_t at);
+/* Index of the server that this request (NULL: one that says nothing of itself) would be sent to (`at` 0), or that would be tried `at` failures
+ * later; -ENOENT. Where chance would choose, the one with the most that speaks for it. */
+int proxy_server_next(struct proxy *proxy, int upstream, uint32_t at, const struct proxy_request *request);
 
 struct proxy_facts {
     uint32_t exchanges, connections, idle, upstreams;

@@ -21,26 +21,38 @@ void upstream_use(struct upstream *upstream)
     upstream->users++;
 }
 
-static void upstream_free(struct upstream *upstream)
+static void leave(struct proxy *proxy, struct upstream *upstream);
+
+static void upstream_free(struct proxy *proxy, struct upstream *upstream)
 {
-    if (!upstream)
-        return;
+    struct upstream **at = &proxy->all;
+    while (*at && *at != upstream)
+        at = &(*at)->next;
+    if (*at)
+        *at = upstream->next;
+    leave(proxy, upstream);
     balance_fini(&upstream->balance);
     free(upstream->lines);
     free(upstream);
 }
 
-void upstream_drop(struct upstream *upstream)
+void upstream_drop(struct proxy *proxy, struct upstream *upstream)
 {
     must(upstream->users > 0);
     if (--upstream->users == 0 && upstream->opens == 0)
-        upstream_free(upstream);
+        upstream_free(proxy, upstream);
 }
 
+/* Before the servers and names, which are freed whoever holds them. */
 void upstreams_fini(struct proxy *proxy)
 {
-    for (uint32_t i = 0; i < PROXY_UPSTREAMS_MAX; i++)
-        upstream_free(proxy->upstreams[i]);
+    while (proxy->all) {
+        struct upstream *upstream = proxy->all;
+        proxy->all = upstream->next;
+        balance_fini(&upstream->balance);
+        free(upstream->lines);
+        free(upstream);
+    }
 }
 
 const char *upstream_label(const struct upstream *upstream, uint32_t seat)
@@ -108,9 +120,19 @@ int seat_add(struct proxy *proxy, struct upstream *upstream, uint32_t entry, con
     if (upstream->settled >> entry & 1)
         upstream->seats[at].joined_ms = net_now_ms(proxy->net);
     upstream->balance.seats[at] = (struct balance_seat){ .load = &server->load, .name = server->name };
-    server->seats++;
+    if (upstream->opens)
+        server->seats++;
+    upstream->reseated = true;
     choice_changed(upstream);
     return at;
+}
+
+/* The server is not kept for this upstream any more: nor are its connections, if it was the last. */
+static void abandon(struct proxy *proxy, struct server *server)
+{
+    if (--server->seats == 0)
+        while (server->idle_first != LINK_NONE)
+            link_close(proxy, &proxy->links[server->idle_first]);
 }
 
 void seat_remove(struct proxy *proxy, struct upstream *upstream, uint32_t at)
@@ -118,10 +140,10 @@ void seat_remove(struct proxy *proxy, struct upstream *upstream, uint32_t at)
     struct server *server = upstream->seats[at].server;
     upstream->seats[at] = (struct seat){ 0 };
     upstream->balance.seats[at] = (struct balance_seat){ 0 };
+    upstream->reseated = true;
     choice_changed(upstream);
-    if (--server->seats == 0)
-        while (server->idle_first != LINK_NONE)
-            link_close(proxy, &proxy->links[server->idle_first]);
+    if (upstream->opens)
+        abandon(proxy, server);
     server_drop(proxy, server);
 }
 
@@ -230,7 +252,7 @@ static int fill(struct proxy *proxy, struct upstream *upstream)
     return 0;
 }
 
-static void empty(struct proxy *proxy, struct upstream *upstream)
+static void leave(struct proxy *proxy, struct upstream *upstream)
 {
     for (uint32_t i = 0; i < upstream->seat_count; i++)
         if (upstream->seats[i].server)
@@ -276,6 +298,9 @@ static int upstream_new(struct proxy *proxy, const char *name, struct slice line
     }
     if (!error) {
         strcpy(made->name, name);
+        made->opens = 1;
+        made->next = proxy->all;
+        proxy->all = made;
         error = fill(proxy, made);
     }
     if (!error) {
@@ -283,8 +308,7 @@ static int upstream_new(struct proxy *proxy, const char *name, struct slice line
         return 0;
     }
     if (made)
-        empty(proxy, made);
-    upstream_free(made);
+        upstream_free(proxy, made);
     return refuse(error, name, why, ret_message, room);
 }
 
@@ -304,12 +328,11 @@ int proxy_upstream_open(struct proxy *proxy, struct slice name, struct slice lin
     int error = upstream_new(proxy, text, lines, &proxy->upstreams[place], ret_message, message_bytes);
     if (error)
         return error;
-    proxy->upstreams[place]->opens = 1;
     proxy->facts.upstreams++;
     return place;
 }
 
-/* Its servers stay for the links and other upstreams that have them; its exchanges go on without choosing anew. */
+/* Exchanges that have it go on, and may still choose among its servers; nothing is kept for it. */
 void proxy_upstream_close(struct proxy *proxy, int handle)
 {
     struct upstream *upstream = upstream_of(proxy, handle);
@@ -320,10 +343,12 @@ void proxy_upstream_close(struct proxy *proxy, int handle)
     }
     proxy->upstreams[handle] = NULL;
     proxy->facts.upstreams--;
-    upstream_use(upstream); /* until its seats are empty */
+    upstream_use(upstream); /* until its links are closed */
     upstream->opens = 0;
-    empty(proxy, upstream);
-    upstream_drop(upstream);
+    for (uint32_t i = 0; i < upstream->seat_count; i++)
+        if (upstream->seats[i].server)
+            abandon(proxy, upstream->seats[i].server);
+    upstream_drop(proxy, upstream);
 }
 
 /* ---- facts ---- */
@@ -347,12 +372,12 @@ int proxy_server_facts(const struct proxy *proxy, int handle, uint32_t index, st
     return 0;
 }
 
-int proxy_server_next(struct proxy *proxy, int handle, uint32_t at)
+int proxy_server_next(struct proxy *proxy, int handle, uint32_t at, const struct proxy_request *request)
 {
     uint32_t order[BALANCE_SEATS_MAX];
     struct upstream *upstream = upstream_of(proxy, handle);
     if (!upstream)
         return -ENOENT;
-    uint32_t count = choice_order(proxy, upstream, 0, order);
+    uint32_t count = choice_order(proxy, upstream, request ? upstream_key(upstream, request) : 0, order);
     return at < count ? (int)order[at] : -ENOENT;
 }

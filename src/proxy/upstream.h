@@ -75,13 +75,15 @@ struct waiting {
 };
 
 struct upstream {
-    struct upstream *next_waiting;
+    struct upstream *next;         /* of all, closed ones among them */
+    struct upstream *next_waiting; /* of those with exchanges that wait */
     char name[PROXY_NAME_BYTES + 1];
     uint32_t opens;            /* handles given out; 0: lives on for its users alone */
     uint32_t users;            /* links and exchanges */
     uint32_t running;          /* exchanges that are not over */
     uint32_t seat_count;       /* seats are below this */
     bool stale;                /* who may be used has changed */
+    bool reseated;             /* who sits where, or a weight */
     bool limited;              /* some seat has a limit of connections */
     double due_ms;             /* when who may be used changes by itself */
     struct balance balance;
@@ -102,14 +104,14 @@ void servers_fini(struct proxy *proxy);
 /* upstream.c */
 struct upstream *upstream_of(const struct proxy *proxy, int handle); /* NULL: no such handle */
 void upstream_use(struct upstream *upstream);
-void upstream_drop(struct upstream *upstream);
+void upstream_drop(struct proxy *proxy, struct upstream *upstream);
 const char *upstream_label(const struct upstream *upstream, uint32_t seat); /* of its server, for messages */
 /* The name has other addresses than before. */
 void upstream_follow(struct proxy *proxy, struct upstream *upstream, const struct name *name);
 const char *upstream_lack(const struct upstream *upstream); /* why no server can be used */
 bool upstream_is_pending(const struct upstream *upstream); /* some name was not answered yet */
+int upstream_seat(const struct upstream *upstream, struct slice server); /* the first of that label, or that the config writes so; -1: none */
 struct slice upstream_host(const struct upstream *upstream); /* for a request that names none */
-int upstream_seat(const struct upstream *upstream, struct slice server); /* of that label or text; -1: none */
 void upstreams_fini(struct proxy *proxy);
 /* A seat for that address of an entry of the spec: its number, also when it has one already; -ENOSPC, -ENOMEM. */
 int seat_add(struct proxy *proxy, struct upstream *upstream, uint32_t entry, const struct proxy_address *address);
@@ -132,4 +134,3 @@ void link_connected(struct proxy *proxy, struct link *link);
 void link_keep(struct proxy *proxy, struct link *link); /* to the idle ones, or closed when there are enough */
 void link_close(struct proxy *proxy, struct link *link);
 void link_closed(struct proxy *proxy, struct link *link); /* NET_CLOSED has come */
-void links_fini(struct proxy *proxy);

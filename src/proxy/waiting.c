@@ -19,7 +19,7 @@ static void late(void *context, struct alarm *alarm)
     for (struct exchange *x; (x = upstream->waiting.first) && x->wait_until_ms <= net_now_ms(proxy->net);)
         exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_WAIT_TIME, .ms = upstream->spec.options.queue_ms, .reason = why });
     watch_first(proxy, upstream);
-    upstream_drop(upstream);
+    upstream_drop(proxy, upstream);
 }
 
 static void watch_first(struct proxy *proxy, struct upstream *upstream)
@@ -87,7 +87,7 @@ static void wake(struct proxy *proxy, struct upstream *upstream)
         if (x->waits)
             break; /* for another server than the one that is free */
     }
-    upstream_drop(upstream);
+    upstream_drop(proxy, upstream);
 }
 
 void waiting_turn(struct proxy *proxy)

@@ -33,7 +33,7 @@ local function counts(b, times, out)
     local seen = {}
     for i = 1, times do
         local key = "key " .. i
-        local seat = lib.balance_pick(b, out or 0ULL, lib.balance_hash(key, #key), 0)
+        local seat = lib.balance_pick(b, out or 0ULL, b.kind == ffi.C.BALANCE_HASH and lib.balance_hash(key, #key) or 0, 0)
         seen[seat] = (seen[seat] or 0) + 1
     end
     return seen
@@ -239,6 +239,23 @@ describe("hash", function()
         local b, loads = table_of("HASH", 1, 1)
         loads[0].in_flight = 50
         assert.equal("bbbbbbbb", picks(b, 8))
+    end)
+end)
+
+describe("a key of a single request", function()
+    it("decides in any balance, and moves only when its server is out", function()
+        local b = table_of("P2C", 1, 1, 1, 1)
+        local seen = {}
+        for i = 1, 400 do
+            local key = lib.balance_hash("k" .. i, #("k" .. i))
+            local home = lib.balance_pick(b, 0, key, 0)
+            assert.equal(home, lib.balance_pick(b, 0, key, 0))
+            for other = 0, 3 do
+                if other ~= home then assert.equal(home, lib.balance_pick(b, bit.lshift(1ULL, other), key, 0)) end
+            end
+            seen[home] = (seen[home] or 0) + 1
+        end
+        for seat = 0, 3 do assert.is_true(seen[seat] > 60) end
     end)
 end)
 

@@ -76,14 +76,23 @@ local function request_of(text, o)
     local chunked, length = bit.band(head.flags, ffi.C.HEAD_CHUNKED) ~= 0, tonumber(head.content_length)
     request.body_kind = chunked and ffi.C.BODY_CHUNKED or length >= 0 and ffi.C.BODY_LENGTH or ffi.C.BODY_NONE
     request.length = math.max(length, 0)
-    request.terms = o.terms or 0
+    request.terms, request.path = o.terms or 0, slice(o.path)
     return request, head, bytes
+end
+
+--- A request that is not sent, for lib.proxy_server_next(); what it points into lives as long as the driver.
+function driver:request(text, options)
+    local request, head, bytes = request_of(text, options or {})
+    self.lent = self.lent or {}
+    table.insert(self.lent, { request, head, bytes })
+    return request
 end
 
 --- Begins an exchange: its record, or nil and the error. The head is wire text.
 function driver:begin(upstream, text, options)
     local request, head, bytes = request_of(text, options or {})
     local number = ffi.new("uint32_t[1]")
+    request.server = slice((options or {}).server)
     self.users = self.users + 1
     local error = lib.proxy_begin(self.proxy, upstream, request, self.users, number)
     assert(head ~= nil and bytes ~= nil)

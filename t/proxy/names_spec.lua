@@ -153,7 +153,7 @@ describe("a server that is named", function()
         for at = 0, 2 do weights[at + 1] = ("%d %d"):format(d:server(api, at).weight, d:server(api, at).backup) end
         table.sort(weights)
         assert.same({ "1 1", "30 0", "60 0" }, weights)
-        for _ = 1, 20 do assert.is_true(d:server(api, lib.proxy_server_next(d.proxy, api, 0)).backup == 0) end
+        for _ = 1, 20 do assert.is_true(d:server(api, lib.proxy_server_next(d.proxy, api, 0, nil)).backup == 0) end
     end)
 
     it("of a service that is named plainly is one when the config says so", function()
