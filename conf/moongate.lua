@@ -64,6 +64,10 @@ return {
   -- How long requests may go on after `stop`, before they are cut off.
   drain = "30s",
 
+  -- Proxies in front of this gateway, by address or network ("10.0.0.0/8", "::1"; "unix": all that come by a socket file). What these say of
+  -- a client (X-Forwarded-For and the like) is believed: in req.remote, in the access log, and for what is passed on. Of others it is not.
+  trusted_proxies = {},
+
   -- The Server field of answers. false: none.
   server = "moongate",
 

@@ -11,6 +11,7 @@ local M = {}
 
 local WORKERS_MAX = 256
 local LISTEN_MAX = 16
+local TRUSTED_MAX = 256
 local DRAIN_MAX = 86400000
 
 local NAME = "^[%w_][%w_.-]*$"
@@ -37,6 +38,11 @@ end)
 local path = schema.custom("a path", { "string" }, function(value)
     if type(value) ~= "string" or value == "" or value:match("[%z\n]") then return nil end
     return value
+end)
+
+local network = schema.custom('an address, a network such as "10.0.0.0/8" or "unix"', { "string" }, function(value)
+    if type(value) == "string" and not value:find("[%c ]") and value ~= "" and abi.C.mg_trust_check(value, #value) == 0 then return value end
+    return nil
 end)
 
 --- By enum mg_setting_kind.
@@ -82,6 +88,7 @@ local function fields(limits)
         { name = "hosts", type = schema.map(host_name, app_or_file) },
         { name = "limits", type = schema.record(limits), default = {} },
         { name = "drain", type = schema.duration(0, DRAIN_MAX), default = "30s" },
+        { name = "trusted_proxies", type = schema.list(network, 0, TRUSTED_MAX), default = {} },
         { name = "server", type = schema.either { header_value, schema.only(false) }, default = "moongate" },
         { name = "debug", type = schema.boolean, default = false },
         { name = "log", type = log, default = {} },

@@ -194,6 +194,8 @@ function M.apply_settings(config)
     await.tasks_most = config.settings.tasks
     local server = config.server or ""
     C.mg_server_field(worker, server, #server)
+    local trusted = table.concat(config.trusted_proxies, "\n")
+    C.mg_trust(worker, trusted, #trusted)
     abi.border.debug = config.debug and 1 or 0
     C.mg_log_format(worker, config.log.format == "json" and 1 or 0, config.debug and 0 or LEVELS[config.log.level])
 end

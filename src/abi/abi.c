@@ -100,6 +100,17 @@ EXPORT int32_t mg_server_field(struct mg_worker *w, const char *text, uint32_t b
     return http_common_init(&w->common, text, bytes);
 }
 
+EXPORT int32_t mg_trust(struct mg_worker *w, const char *lines, uint32_t bytes)
+{
+    return trust_read(&w->trust, (struct slice){ lines, bytes });
+}
+
+EXPORT int32_t mg_trust_check(const char *lines, uint32_t bytes)
+{
+    struct trust trust;
+    return trust_read(&trust, (struct slice){ lines, bytes });
+}
+
 EXPORT void mg_log_format(struct mg_worker *w, int32_t json, int32_t level)
 {
     w->access_json = json;

@@ -29,6 +29,9 @@ int32_t mg_open(struct mg_worker *w, const char *engine);
 int32_t mg_serve(struct mg_worker *w);
 /* The Server field of all answers; bytes 0: none. 0 or -EINVAL. */
 int32_t mg_server_field(struct mg_worker *w, const char *text, uint32_t bytes);
+/* Peers that may speak for a client, as lines (gate/trust.h). The same errors as trust_read(). mg_trust_check() only looks. */
+int32_t mg_trust(struct mg_worker *w, const char *lines, uint32_t bytes);
+int32_t mg_trust_check(const char *lines, uint32_t bytes);
 /* How access lines are written: 0 combined, 1 JSON; and the least level (enum mg_log_level) of the error log. */
 void mg_log_format(struct mg_worker *w, int32_t json, int32_t level);
 /* `message` bytes 0: all stop hooks have run, end. Otherwise the worker could not start: the master prints it. */

@@ -51,9 +51,18 @@ static struct slice head_field(const struct request *r, enum http_field id)
     return index < 0 ? (struct slice){ "-", 1 } : head_slice(r, r->pub.head.fields[index].value);
 }
 
+const struct peer *request_peer(const struct mg_worker *w, const struct request *r)
+{
+    return r->pub.conn == NONE ? &r->peer : &w->clients[r->pub.conn].peer;
+}
+
 int request_remote(const struct mg_worker *w, const struct request *r, bool port, char *ret, uint32_t bytes)
 {
-    return peer_text(r->pub.conn == NONE ? &r->peer : &w->clients[r->pub.conn].peer, port, ret, bytes);
+    struct peer client;
+    const struct peer *peer = request_peer(w, r);
+    if (w->trust.count == 0 || r->pub.head.bytes == 0 || !trust_client(&w->trust, peer, &r->pub.head, r->pub.bytes, &client))
+        return peer_text(peer, port, ret, bytes);
+    return peer_text(&client, false, ret, bytes); /* of its port nothing is known */
 }
 
 static void put_address(const struct mg_worker *w, struct line *line, const struct request *r)

@@ -17,6 +17,7 @@
 #include "gate/settings.h"
 #include "gate/stats.h"
 #include "gate/talk.h"
+#include "gate/trust.h"
 #include "gate/worker.h"
 #include "http/body.h"
 #include "http/head.h"
@@ -159,6 +160,7 @@ struct mg_worker {
     uint32_t wake_first, wake_count, wake_room;
     char *told; /* text of the last event, when it is the worker's to free */
 
+    struct trust trust;
     struct log_sink access, errors;
     int access_json, log_level;
     enum net_engine engine; /* as the config says */
@@ -218,8 +220,9 @@ void reply_fields_clear(struct request *r);
 void reply_refuse(struct mg_worker *w, struct request *r, uint32_t status, const char *reason);
 
 /* access.c */
-/* Where its client is, or was. The length written, as peer_text(). */
+/* Where its client is, or was, by what a trusted peer says of it. The length written, as peer_text(). */
 int request_remote(const struct mg_worker *w, const struct request *r, bool port, char *ret, uint32_t bytes);
+const struct peer *request_peer(const struct mg_worker *w, const struct request *r); /* the other side of its connection */
 void access_line(struct mg_worker *w, const struct request *r);
 
 /* side.c: proxy and file */

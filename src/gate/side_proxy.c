@@ -119,9 +119,9 @@ int side_forward(struct mg_worker *w, struct request *r, int upstream, int terms
                  uint32_t *ret_exchange)
 {
     char client[64];
-    int client_bytes = request_remote(w, r, false, client, sizeof client);
     if (r->pub.conn == NONE)
         return -EPIPE;
+    int client_bytes = peer_text(request_peer(w, r), false, client, sizeof client);
     bool was_read = content.at && r->body.done && r->body.kind != BODY_NONE;
     if (r->body.content > 0 && !was_read) {
         worker_logf(w, MG_LOG_ERROR, "proxy: the request's content was read in pieces before: it cannot be forwarded any more");
@@ -142,6 +142,7 @@ int side_forward(struct mg_worker *w, struct request *r, int upstream, int terms
         .server = wanted->server,
         .edits = wanted->edits,
         .terms = terms,
+        .trusted = w->trust.count > 0 && trust_has(&w->trust, request_peer(w, r)),
         .body_kind = was_read ? BODY_LENGTH : r->body.kind,
         .length = was_read ? content.bytes : r->body.kind == BODY_LENGTH ? (uint64_t)r->pub.head.content_length : 0,
     };
