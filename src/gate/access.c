@@ -51,11 +51,6 @@ static struct slice head_field(const struct request *r, enum http_field id)
     return index < 0 ? (struct slice){ "-", 1 } : head_slice(r, r->pub.head.fields[index].value);
 }
 
-const struct peer *request_peer(const struct mg_worker *w, const struct request *r)
-{
-    return r->pub.conn == NONE ? &r->peer : &w->clients[r->pub.conn].peer;
-}
-
 int request_remote(const struct mg_worker *w, const struct request *r, bool port, char *ret, uint32_t bytes)
 {
     struct peer client;

@@ -12,7 +12,6 @@
 #include "gate/content.h"
 #include "gate/control.h"
 #include "gate/log.h"
-#include "gate/peer.h"
 #include "gate/routes.h"
 #include "gate/settings.h"
 #include "gate/stats.h"
@@ -222,7 +221,6 @@ void reply_refuse(struct mg_worker *w, struct request *r, uint32_t status, const
 /* access.c */
 /* Where its client is, or was, by what a trusted peer says of it. The length written, as peer_text(). */
 int request_remote(const struct mg_worker *w, const struct request *r, bool port, char *ret, uint32_t bytes);
-const struct peer *request_peer(const struct mg_worker *w, const struct request *r); /* the other side of its connection */
 void access_line(struct mg_worker *w, const struct request *r);
 
 /* side.c: proxy and file */

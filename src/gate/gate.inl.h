@@ -26,3 +26,9 @@ static inline bool request_is_free(const struct mg_worker *w)
 {
     return w->request_running < w->request_most;
 }
+
+/* The other side of its connection, whoever it speaks for. */
+static inline const struct peer *request_peer(const struct mg_worker *w, const struct request *r)
+{
+    return r->pub.conn == NONE ? &r->peer : &w->clients[r->pub.conn].peer;
+}

@@ -326,12 +326,12 @@ describe("connections", function()
 
     it("are not kept beyond the number per server, nor beyond their time", function()
         o = origin.start(function(script) script:serve(function() return OK end) end)
-        d = driver.new({ idle_per_server = 2, idle_ms = 60 })
+        d = driver.new({ idle_per_server = 2, idle_ms = 500 })
         local api, all = d:open("api", o.address), {}
         for i = 1, 4 do all[i] = d:begin(api, GET) end
         for i = 1, 4 do d:run(all[i]) end
         assert.equal(2, d:server(api).idle)
-        d:pass(120)
+        d:pass(1000)
         assert.same({ 0, 0 }, { d:server(api).idle, d:facts().idle })
         d:run(function() return d:server(api).connections == 0 end)
     end)
