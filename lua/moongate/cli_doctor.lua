@@ -160,7 +160,8 @@ local function judge_ports(report, facts, read)
         report:add("ports", "ok", first <= 80 and ("everybody may listen from %d on"):format(first) or "all, this process may listen on any")
     else
         report:add("ports", "note", ("from %d on; 80 and 443 are for the privileged"):format(first),
-            ("setcap cap_net_bind_service=+ep %s   (or: sysctl -w net.ipv4.ip_unprivileged_port_start=80)"):format(facts.program ~= "" and facts.program or "moongate"))
+            ("setcap cap_net_bind_service=+ep %s   (or: sysctl -w net.ipv4.ip_unprivileged_port_start=80)"):format(
+                facts.program ~= "" and facts.program or "moongate"))
     end
 end
 

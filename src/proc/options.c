@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "net/net.h"
 #include "proc/address.h"
@@ -296,6 +297,13 @@ static int compose_serve(struct parser *parser)
     return take_listen(parser, options->composed);
 }
 
+/* Of the folder one is in, as in a tree of one's own; else what was installed. */
+static const char *default_config(void)
+{
+    static const char here[] = "conf/moongate.lua";
+    return access(here, F_OK) < 0 && access(MG_CONF, F_OK) == 0 ? MG_CONF : here;
+}
+
 static int finish(struct parser *parser)
 {
     struct options *options = parser->options;
@@ -310,7 +318,7 @@ static int finish(struct parser *parser)
                            : options->command == COMMAND_EXPLAIN ? "which request? expected: moongate explain METHOD URL, as in: explain GET /"
                                                                  : "which file? expected: moongate check FILE");
     if (options->command == COMMAND_RUN || options->command == COMMAND_CHECK || options->command == COMMAND_ROUTES) {
-        vm->file = vm->argument_count ? options->words[0] : "conf/moongate.lua";
+        vm->file = vm->argument_count ? options->words[0] : default_config();
         vm->argument_count = 0;
     }
     vm->command = command_name(options->command);

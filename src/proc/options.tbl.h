@@ -4,7 +4,7 @@
  *   OPTION(ID, long, short, argument, commands, prose)   argument NULL: a switch; "[=X]": only after "="
  *   EXIT(ID, code, prose) */
 #ifdef COMMAND
-COMMAND(RUN, "run", "[FILE]", 0, 1, "serve a config or an app (default conf/moongate.lua)")
+COMMAND(RUN, "run", "[FILE]", 0, 1, "serve a config or an app (default conf/moongate.lua, else the installed one)")
 COMMAND(SERVE, "serve", "DIR", 0, 1, "serve the files of a folder, no config needed")
 COMMAND(PROXY, "proxy", "ADDR UPSTREAM...", 2, 64, "listen on ADDR and pass requests on, no config needed")
 COMMAND(CHECK, "check", "FILE", 1, 1, "show all problems of a config, as file:line:column")
