@@ -212,8 +212,8 @@ end
 
 --- Gives up what has not been read of it. Its connection is used again only when all had come.
 function methods:close()
+    if self._handle then self._failed, self._code = CLOSED, "closed" end
     let_go(self)
-    self._ended = true
 end
 
 --- ---- for other modules ----
