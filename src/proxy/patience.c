@@ -86,9 +86,9 @@ static void waited_for_content(struct proxy *proxy, struct exchange *x)
 void patience_over(struct proxy *proxy, struct exchange *x)
 {
     double now = net_now_ms(proxy->net);
-    if (x->total_due_ms && now >= x->total_due_ms) {
+    if (x->total_due_ms > 0 && now >= x->total_due_ms) {
         exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_TOTAL_TIME, .ms = patience_ms(x->terms->total_ms, proxy->options.total_ms) });
-    } else if (x->hedge_due_ms && now >= x->hedge_due_ms) {
+    } else if (x->hedge_due_ms > 0 && now >= x->hedge_due_ms) {
         x->hedge_due_ms = 0;
         attempt_hedge(proxy, x);
         arm(proxy, x);
