@@ -225,6 +225,8 @@ int vm_worker(const struct vm_worker_boot *boot)
         .closed = boot->closed,
         .closed_count = boot->closed_count,
         .stats = boot->stats,
+        .shared = boot->shared,
+        .entry = boot->entry,
         .all_stats = boot->all_stats,
         .stats_each = boot->stats_each,
         .stats_count = boot->stats_count,

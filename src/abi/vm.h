@@ -37,6 +37,8 @@ struct vm_worker_boot {
     struct mg_stats *stats;
     const char *all_stats;
     uint32_t stats_each, stats_count;
+    struct proxy_shared *shared; /* what workers share about servers (proxy/shared.h); NULL: this one is alone */
+    uint32_t entry;           /* its place there */
 };
 
 /* Loads our own modules, once, into a state that the next of the functions below takes: a master does it before it forks, so that no child

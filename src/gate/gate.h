@@ -131,6 +131,8 @@ struct mg_worker {
     struct mg_border border;
     struct mg_settings settings;
     struct mg_stats *stats;
+    struct proxy_shared *shared; /* and its place there: worker.h */
+    uint32_t entry;
     const char *all_stats; /* of all workers: worker.h */
     uint32_t stats_each, stats_count;
     struct net *net;

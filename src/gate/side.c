@@ -22,6 +22,8 @@ static struct proxy_options proxy_options_of(const struct mg_worker *w)
         .total_ms = (uint32_t)w->settings.upstream_total_ms,
         .tunnel_ms = (uint32_t)w->settings.tunnel_ms,
         .replay_bytes = (uint32_t)w->settings.replay_bytes,
+        .shared = w->shared,
+        .worker = w->entry,
         .user = USER_PROXY,
     };
 }

@@ -26,6 +26,8 @@ struct mg_worker *worker_new(const struct worker_options *options)
     must(talk_doors(w, options->listeners, options->listener_numbers, options->listener_count) == 0);
     w->generation = options->generation;
     w->stats = options->stats;
+    w->shared = options->shared;
+    w->entry = options->entry;
     w->all_stats = options->all_stats;
     w->stats_each = options->stats_each;
     w->stats_count = options->stats_count;

@@ -18,6 +18,8 @@ struct worker_options {
     struct mg_stats *stats;
     const char *all_stats; /* of all workers, this one's among them, `stats_each` bytes apart; NULL: there are no others */
     uint32_t stats_each, stats_count;
+    struct proxy_shared *shared; /* what workers share about servers; NULL: there are no others */
+    uint32_t entry;              /* its place there */
 };
 struct mg_worker *worker_new(const struct worker_options *options);
 void worker_free(struct mg_worker *w);

@@ -18,6 +18,7 @@
 #include "proc/upgrade.h"
 #include "proc/watch.h"
 #include "proc/watchdog.h"
+#include "proxy/shared.h"
 
 /* Those that leave take a place, too: a slot may be taken again while the process before still finishes its requests. */
 enum { WORKERS_MAX = 2 * PLAN_WORKERS_MAX };
@@ -74,6 +75,7 @@ struct master {
     struct control control;
     struct listeners listeners;
     struct shm shm;
+    struct proxy_shared *shared; /* what workers know of servers together */
     struct reload reload;
     struct asks asks;
     struct watch watch;

@@ -104,7 +104,8 @@ static int make_room(struct master *master)
         return refuse(EXIT_SYSTEM, problem);
     master->workers = calloc(WORKERS_MAX, sizeof *master->workers);
     master->polls = calloc(POLL_WORKERS + WORKERS_MAX, sizeof *master->polls);
-    if (!master->workers || !master->polls || shm_open_stats(&master->shm, WORKERS_MAX) < 0)
+    if (!master->workers || !master->polls || shm_open_stats(&master->shm, WORKERS_MAX) < 0 ||
+        !(master->shared = shm_map(shared_bytes())))
         return refuse(EXIT_SYSTEM, "no memory");
     for (uint32_t i = 0; i < WORKERS_MAX; i++)
         master->workers[i] =
@@ -415,6 +416,7 @@ static void master_fini(struct master *master)
     watch_fini(&master->watch);
     logs_close(&master->logs);
     shm_close(&master->shm);
+    shm_unmap(master->shared, shared_bytes());
     vm_cool();
     free(master->workers);
     free(master->polls);

@@ -29,3 +29,15 @@ void shm_close(struct shm *shm)
         munmap(shm->at, shm->bytes);
     *shm = (struct shm){ 0 };
 }
+
+void *shm_map(uint64_t bytes)
+{
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+void shm_unmap(void *at, uint64_t bytes)
+{
+    if (at)
+        munmap(at, bytes);
+}

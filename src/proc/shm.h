@@ -15,3 +15,6 @@ int shm_open_stats(struct shm *ret_shm, uint32_t workers);
 /* Of one worker, on cache lines of its own. */
 struct mg_stats *shm_stats(const struct shm *shm, uint32_t worker);
 void shm_close(struct shm *shm);
+/* Memory of its own, all zero, for those who are born later as well. NULL: there is none. */
+void *shm_map(uint64_t bytes);
+void shm_unmap(void *at, uint64_t bytes);

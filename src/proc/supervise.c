@@ -355,6 +355,7 @@ static void worker_gone(struct master *master, struct worker *worker, int status
     worker->probe_due_ms = INT64_MAX;
     worker->pid = 0;
     keep_counters(worker);
+    shared_forget(master->shared, (uint32_t)(worker - master->workers));
 }
 
 void supervise_reap(struct master *master)

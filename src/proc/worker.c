@@ -54,6 +54,8 @@ void worker_main(const struct master *master, const struct worker *worker, int c
         .access_log = master->logs.access,
         .error_log = master->logs.error,
         .stats = worker->stats,
+        .shared = master->shared,
+        .entry = (uint32_t)(worker - master->workers),
         .all_stats = master->shm.at,
         .stats_each = master->shm.each,
         .stats_count = WORKERS_MAX,

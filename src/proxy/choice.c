@@ -41,6 +41,8 @@ static uint32_t weight_of(const struct upstream *upstream, const struct seat *se
     const struct server *server = seat->server;
     double slow_ms = upstream->spec.options.slow_start_ms, since = server->back_ms > seat->joined_ms ? server->back_ms : seat->joined_ms;
     double until = server->ejection.until_ms;
+    if (server->shared && server->shared->back_ms > since)
+        since = server->shared->back_ms;
     uint32_t whole = seat->weight * BALANCE_SCALE;
     if (until <= now_ms && until > since)
         since = until; /* the end of its time aside */
@@ -51,11 +53,28 @@ static uint32_t weight_of(const struct upstream *upstream, const struct seat *se
     return (uint32_t)(whole * (share * 100 < SLOW_LEAST ? SLOW_LEAST / 100.0 : share));
 }
 
-static void judge(const struct server *server, uint64_t bit, double now_ms, struct tier *tier, double *due_ms)
+/* A check that found it well ends what was thought of it before. */
+static void trust_check(struct server *server)
+{
+    const struct shared_server *shared = server->shared;
+    if (shared->health != HEALTH_UP || shared->since_ms <= server->ejection.since_ms || !server->ejection.hard)
+        return;
+    server->ejection = (struct ejection){ .since_ms = shared->since_ms };
+    server->back_ms = shared->since_ms;
+}
+
+static void judge(struct server *server, uint64_t bit, double now_ms, struct tier *tier, double *due_ms)
 {
     if (server->order == ORDER_DOWN || server->order == ORDER_DRAIN)
         return;
     tier->known |= bit;
+    if (server->shared) {
+        trust_check(server);
+        if (server->shared->health == HEALTH_UNREACHABLE)
+            tier->hard |= bit;
+        if (server->shared->health >= HEALTH_DOWN)
+            return;
+    }
     if (ejection_is_out(&server->ejection, now_ms)) {
         earlier(due_ms, server->ejection.until_ms);
         if (server->ejection.hard)
@@ -112,13 +131,22 @@ static void refresh(struct upstream *upstream, double now_ms)
     balance_prepare(balance);
 }
 
-static void refresh_if_due(struct upstream *upstream, double now_ms)
+static void refresh_when_due(const struct proxy *proxy, struct upstream *upstream, double now_ms)
 {
-    if (upstream->stale || now_ms >= upstream->due_ms)
-        refresh(upstream, now_ms);
+    uint32_t version = __atomic_load_n(&proxy->shared->version, __ATOMIC_ACQUIRE);
+    if (!upstream->stale && now_ms < upstream->due_ms && upstream->health_seen == version)
+        return;
+    upstream->health_seen = version;
+    refresh(upstream, now_ms);
 }
 
 /* ---- picking ---- */
+
+/* By all workers together. */
+static uint32_t in_use(const struct server *server)
+{
+    return server->shared ? shared_in_use(server->shared) : server->load.in_flight;
+}
 
 /* Seats whose servers have as many connections in use as they may. */
 static uint64_t seats_full(const struct upstream *upstream)
@@ -126,7 +154,7 @@ static uint64_t seats_full(const struct upstream *upstream)
     uint64_t full = 0;
     for (uint32_t at = 0; at < upstream->seat_count; at++) {
         const struct seat *seat = &upstream->seats[at];
-        if (seat->server && seat->connections_max && seat->server->load.in_flight >= seat->connections_max)
+        if (seat->server && seat->connections_max && in_use(seat->server) >= seat->connections_max)
             full |= UINT64_C(1) << at;
     }
     return full;
@@ -136,7 +164,8 @@ static int wanted(const struct upstream *upstream, uint64_t out, uint64_t full, 
 {
     uint64_t bit = UINT64_C(1) << seat;
     const struct server *server = (uint32_t)seat < upstream->seat_count ? upstream->seats[seat].server : NULL;
-    if (!server || out & bit || server->order == ORDER_DOWN || ejection_is_out(&server->ejection, now_ms))
+    if (!server || out & bit || server->order == ORDER_DOWN || ejection_is_out(&server->ejection, now_ms) ||
+        (server->shared && server->shared->health >= HEALTH_DOWN))
         return -ENOENT;
     return full & bit ? -EAGAIN : seat;
 }
@@ -150,7 +179,7 @@ static bool is_full(const struct upstream *upstream, uint64_t out, uint64_t full
 
 bool choice_must_wait(struct proxy *proxy, struct upstream *upstream, uint64_t out)
 {
-    refresh_if_due(upstream, net_now_ms(proxy->net));
+    refresh_when_due(proxy, upstream, net_now_ms(proxy->net));
     if (!upstream->balance.spare)
         return upstream_is_pending(upstream);
     return upstream->limited && is_full(upstream, out, seats_full(upstream));
@@ -159,7 +188,7 @@ bool choice_must_wait(struct proxy *proxy, struct upstream *upstream, uint64_t o
 int choice_pick(struct proxy *proxy, struct upstream *upstream, uint64_t out, uint64_t key, int seat)
 {
     double now_ms = net_now_ms(proxy->net);
-    refresh_if_due(upstream, now_ms);
+    refresh_when_due(proxy, upstream, now_ms);
     if (!upstream->balance.spare && upstream_is_pending(upstream))
         return -EAGAIN; /* they will be known in a moment */
     uint64_t full = upstream->limited ? seats_full(upstream) : 0;
@@ -179,7 +208,7 @@ int choice_pick(struct proxy *proxy, struct upstream *upstream, uint64_t out, ui
 uint32_t choice_order(struct proxy *proxy, struct upstream *upstream, uint64_t key, uint32_t *ret_order)
 {
     double now_ms = net_now_ms(proxy->net);
-    refresh_if_due(upstream, now_ms);
+    refresh_when_due(proxy, upstream, now_ms);
     return balance_order(&upstream->balance, key, now_ms, ret_order);
 }
 

@@ -11,9 +11,12 @@
 #include "proxy/exchange_inner.h"
 #include "proxy/names.h"
 #include "proxy/pool.h"
+#include "proxy/shared.h"
 #include "proxy/upstream.h"
 
-enum { RENDER_BYTES = 65536 + 4096 };
+enum { RENDER_BYTES = 65536 + 4096, PROBES_MAX = 1024 };
+
+static const uint32_t PROBE_OWNER = 1u << 31; /* of the connections of checks, with their number */
 
 enum { NOTICES_MAX = 16, NOTICE_BYTES = 384 };
 
@@ -22,6 +25,8 @@ struct notices {
     uint32_t first, count, lost;
     char text[NOTICES_MAX][NOTICE_BYTES];
 };
+
+struct probe;
 
 struct proxy {
     struct net *net;
@@ -33,6 +38,11 @@ struct proxy {
     struct resolver *resolver;
     struct alarms alarms;
     struct notices notices;
+    struct proxy_shared *shared;
+    bool own_shared;          /* it is nobody else's */
+    bool checks;              /* this worker is the one that checks servers */
+    struct alarm election;
+    struct probe *probes[PROBES_MAX];
     bool freed;               /* a connection has become free since waiting_turn() */
     struct terms *terms[PROXY_TERMS_MAX]; /* [0]: with nothing said */
     uint64_t chance;          /* state of what requests are known by */
@@ -63,6 +73,12 @@ struct proxy {
 
 /* pool.c */
 uint64_t proxy_random(struct proxy *proxy);
+
+/* health.c */
+void health_on_net(struct proxy *proxy, const struct net_event *event);
+void health_follow(struct proxy *proxy); /* upstreams or servers have changed */
+void health_fini(struct proxy *proxy);
+void probe_free(struct proxy *proxy, struct probe *probe);
 
 /* notice.c: for proxy_notice() */
 void notice(struct proxy *proxy, const char *format, ...) __attribute__((format(printf, 2, 3)));

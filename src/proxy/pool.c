@@ -56,10 +56,15 @@ struct proxy *proxy_new(struct net *net, const struct proxy_options *options)
         proxy_free(proxy);
         return NULL;
     }
+    proxy->shared = options->shared;
+    if (!proxy->shared) {
+        proxy->shared = calloc(1, shared_bytes());
+        proxy->own_shared = true;
+    }
     alarms_init(&proxy->alarms, net, options->user, proxy);
     proxy->chance = proxy_random(proxy);
     proxy->resolver = resolver_new(net, &proxy->alarms, options->user + 1);
-    if (!proxy->resolver || proxy_terms_open(proxy, (struct slice){ "", 0 }) != 0) {
+    if (!proxy->resolver || !proxy->shared || proxy_terms_open(proxy, (struct slice){ "", 0 }) != 0) {
         proxy_free(proxy);
         return NULL;
     }
@@ -98,9 +103,13 @@ void proxy_free(struct proxy *proxy)
     exchanges_fini(proxy);
     partials_fini(proxy);
     resolver_free(proxy->resolver);
+    if (proxy->shared)
+        health_fini(proxy);
     upstreams_fini(proxy);
     servers_fini(proxy);
     names_fini(proxy);
+    if (proxy->own_shared)
+        free(proxy->shared);
     terms_fini(proxy);
     reserve_fini(&proxy->exchange_store);
     reserve_fini(&proxy->link_store);
@@ -164,6 +173,9 @@ static void lend(struct proxy *proxy, struct link *link, struct upstream *upstre
     link->seat = (uint8_t)seat;
     link->since_ms = net_now_ms(proxy->net);
     link->server->load.in_flight++;
+    link->counted = upstream->seats[seat].connections_max > 0 && link->server->shared;
+    if (link->counted)
+        shared_use(link->server->shared, proxy->options.worker, 1);
     upstream_use(upstream);
 }
 
@@ -174,6 +186,8 @@ static void give_back(struct proxy *proxy, struct link *link)
     if (!link->upstream)
         return;
     link->server->load.in_flight--;
+    if (link->counted)
+        shared_use(link->server->shared, proxy->options.worker, -1);
     upstream_drop(proxy, link->upstream);
     link->upstream = NULL;
     proxy->freed = true;

@@ -8,6 +8,7 @@
 struct net;
 struct proxy;
 struct proxy_request;
+struct proxy_shared;
 
 enum { PROXY_SERVERS_MAX = 64, PROXY_UPSTREAMS_MAX = 256, PROXY_NAME_BYTES = 64, PROXY_USERS = 40 };
 
@@ -27,6 +28,8 @@ struct proxy_options {
     uint32_t window_bytes;    /* request content waiting before the client is to be paused [65536] */
     uint32_t head_bytes;      /* longest response head [16384], at most that */
     uint32_t heads;           /* response heads that are here in part, at once [256] */
+    struct proxy_shared *shared; /* of all workers of the node; NULL: this one is alone */
+    uint32_t worker;          /* its place there */
     uint32_t user;            /* of NET_TIMER and NET_READY events: give those with it and the PROXY_USERS behind it to proxy_on_net() */
 };
 
@@ -54,6 +57,8 @@ struct proxy_server_facts {
     uint32_t idle;           /* kept */
     uint32_t in_flight;      /* requests */
     uint32_t backup;
+    uint32_t health;         /* enum shared_health */
+    struct slice why;        /* the last check failed; lent until the next call */
     uint32_t failures;       /* to connect, in a row */
     double down_until_ms;    /* of the engine's clock */
 };

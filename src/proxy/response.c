@@ -255,6 +255,10 @@ void proxy_on_net(struct proxy *proxy, const struct net_event *event)
             resolver_ready(proxy->resolver, event->user - proxy->options.user - 1);
         return;
     }
+    if (event->owner & PROBE_OWNER) {
+        health_on_net(proxy, event);
+        return;
+    }
     must(event->owner < proxy->link_top);
     must(!proxy->input_link); /* the events of the last net event were taken */
     struct link *link = &proxy->links[event->owner];

@@ -36,6 +36,7 @@ struct server *server_get(struct proxy *proxy, const char *upstream, const struc
         server->name = name;
         server->idle_first = LINK_NONE;
         memcpy(server->upstream, upstream, strlen(upstream));
+        server->shared = shared_get(proxy->shared, name, proxy->options.worker);
         server->next = proxy->servers;
         proxy->servers = server;
     }
@@ -52,6 +53,8 @@ void server_drop(struct proxy *proxy, struct server *server)
     while (*at != server)
         at = &(*at)->next;
     *at = server->next;
+    if (server->shared)
+        shared_put(proxy->shared, server->shared, proxy->options.worker);
     free(server);
 }
 
@@ -60,6 +63,8 @@ void servers_fini(struct proxy *proxy)
     while (proxy->servers) {
         struct server *server = proxy->servers;
         proxy->servers = server->next;
+        if (server->shared)
+            shared_put(proxy->shared, server->shared, proxy->options.worker);
         free(server);
     }
 }

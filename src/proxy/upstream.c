@@ -329,6 +329,7 @@ int proxy_upstream_open(struct proxy *proxy, struct slice name, struct slice lin
     if (error)
         return error;
     proxy->facts.upstreams++;
+    health_follow(proxy);
     return place;
 }
 
@@ -349,6 +350,7 @@ void proxy_upstream_close(struct proxy *proxy, int handle)
         if (upstream->seats[i].server)
             abandon(proxy, upstream->seats[i].server);
     upstream_drop(proxy, upstream);
+    health_follow(proxy);
 }
 
 /* ---- facts ---- */
@@ -366,6 +368,8 @@ int proxy_server_facts(const struct proxy *proxy, int handle, uint32_t index, st
         .idle = server->idle_count,
         .in_flight = server->load.in_flight,
         .backup = upstream->seats[index].backup,
+        .health = server->shared ? server->shared->health : HEALTH_UNKNOWN,
+        .why = { server->shared ? server->shared->why : "", server->shared ? (uint32_t)strnlen(server->shared->why, SHARED_WHY_BYTES) : 0 },
         .failures = server->ejection.connects,
         .down_until_ms = server->ejection.until_ms,
     };

@@ -37,11 +37,12 @@ struct link {
     uint32_t conn;
     uint32_t next, prev;       /* among the idle ones of the server; next: among the free */
     uint8_t state;             /* enum link_state */
+    bool counted;              /* among those in use by all workers */
     uint8_t seat;              /* in that upstream */
 };
 
 /* What somebody has said of a server while the gateway runs; outlives the view. */
-enum server_order { ORDER_NONE, ORDER_UP, ORDER_DOWN, ORDER_DRAIN };
+enum server_order { ORDER_NONE, ORDER_DOWN, ORDER_DRAIN };
 
 struct server {
     struct server *next;       /* of all */
@@ -54,6 +55,8 @@ struct server {
     uint32_t links;
     struct balance_load load;
     struct ejection ejection;
+    struct shared_server *shared; /* NULL: there is no room for it */
+    struct probe *probe;       /* NULL: it is not checked by this worker */
     double back_ms;            /* since when it can be used again, for a slow start; 0: from the beginning */
     uint64_t requests, failures, connects, refused;
     uint8_t order;             /* enum server_order */
@@ -82,6 +85,7 @@ struct upstream {
     uint32_t users;            /* links and exchanges */
     uint32_t running;          /* exchanges that are not over */
     uint32_t seat_count;       /* seats are below this */
+    uint32_t health_seen;      /* version of what all workers share, when it was last looked at */
     bool stale;                /* who may be used has changed */
     bool reseated;             /* who sits where, or a weight */
     bool limited;              /* some seat has a limit of connections */

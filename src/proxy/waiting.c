@@ -3,6 +3,8 @@
 
 #include "proxy/inner.h"
 
+enum { ASK_MS = 10 };
+
 static struct upstream *of_alarm(struct alarm *alarm)
 {
     return (struct upstream *)(void *)((char *)alarm - offsetof(struct upstream, waiting.alarm));
@@ -15,6 +17,7 @@ static void late(void *context, struct alarm *alarm)
     struct proxy *proxy = context;
     struct upstream *upstream = of_alarm(alarm);
     const char *why = upstream->balance.spare ? NULL : "no server is known yet, and none was";
+    proxy->freed = true;
     upstream_use(upstream); /* the last of its exchanges may end here */
     for (struct exchange *x; (x = upstream->waiting.first) && x->wait_until_ms <= net_now_ms(proxy->net);)
         exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_WAIT_TIME, .ms = upstream->spec.options.queue_ms, .reason = why });
@@ -27,7 +30,9 @@ static void watch_first(struct proxy *proxy, struct upstream *upstream)
     struct waiting *waiting = &upstream->waiting;
     if (waiting->first) {
         waiting->alarm.ring = late;
-        alarm_set(&proxy->alarms, &waiting->alarm, waiting->first->wait_until_ms - net_now_ms(proxy->net));
+        double ms = waiting->first->wait_until_ms - net_now_ms(proxy->net);
+        bool asks = upstream->limited && !proxy->own_shared; /* another worker does not say when it has done with a connection */
+        alarm_set(&proxy->alarms, &waiting->alarm, asks && ms > ASK_MS ? ASK_MS : ms);
     } else {
         alarm_stop(&proxy->alarms, &waiting->alarm);
     }
