@@ -233,12 +233,34 @@ void talk_stop(struct mg_worker *w)
     worker_announce(w, MG_CONTROL_STOP, 0, (struct slice){ 0 }, -1);
 }
 
-static void close_route(struct mg_worker *w, uint32_t route, struct slice generation)
+/* Digits as a number; what else stands there ends it. */
+static uint32_t number_of(struct slice text)
 {
-    char number[16];
-    snprintf(number, sizeof number, "%u", w->stats->generation);
-    if (w->routes && generation.bytes == strlen(number) && memcmp(generation.at, number, generation.bytes) == 0)
+    uint32_t value = 0;
+    for (uint32_t i = 0; i < text.bytes && text.at[i] >= '0' && text.at[i] <= '9'; i++)
+        value = value * 10 + (uint32_t)(text.at[i] - '0');
+    return value;
+}
+
+/* The generation may be one that this worker is starting with, or is about to serve: the order is kept until then. */
+static void close_route(struct mg_worker *w, uint32_t route, uint32_t generation)
+{
+    struct talk *talk = &w->talk;
+    if (generation < w->stats->generation) /* 0: it serves none yet */
+        return;
+    if (generation == w->stats->generation)
         routes_close(w->routes, route);
+    else if (talk->closing_count < CLOSINGS_MAX)
+        talk->closings[talk->closing_count++] = (struct closing){ .route = route, .generation = generation };
+}
+
+void talk_close_routes(struct mg_worker *w)
+{
+    struct talk *talk = &w->talk;
+    uint32_t count = talk->closing_count;
+    talk->closing_count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        close_route(w, talk->closings[i].route, talk->closings[i].generation);
 }
 
 /* `fd` -1: none came along. */
@@ -274,7 +296,7 @@ static void obey(struct mg_worker *w, const struct control_message *message, int
         worker_announce(w, MG_CONTROL_ABANDON, message->argument, text, -1);
         break;
     case CONTROL_CLOSE:
-        close_route(w, (uint32_t)message->argument, text);
+        close_route(w, (uint32_t)message->argument, number_of(text));
         break;
     case CONTROL_ASK:
         worker_announce(w, MG_CONTROL_ASK, message->argument, text, -1);

@@ -15,6 +15,13 @@ struct door {
     bool open; /* the engine accepts on it */
 };
 
+/* A route that is to be closed in a generation which does not serve here yet. */
+struct closing {
+    uint32_t route, generation;
+};
+
+enum { CLOSINGS_MAX = 64 /* as many as the master closes in one generation */ };
+
 struct talk {
     int fd;           /* -1: there is no master */
     bool again;       /* a timer runs: the socket was full */
@@ -22,6 +29,8 @@ struct talk {
     uint32_t said_count;
     struct door *doors;
     uint32_t door_count;
+    struct closing closings[CLOSINGS_MAX];
+    uint32_t closing_count;
 };
 
 /* 0; -ENOBUFS: too much waits to be said already. Text beyond a message's is cut. */
@@ -33,4 +42,6 @@ int talk_doors(struct mg_worker *w, const int *fds, const uint32_t *numbers, uin
 int talk_accept_all(struct mg_worker *w);
 /* Accepts on the sockets with these numbers ("0 1 5") and no others. */
 void talk_accept_on(struct mg_worker *w, struct slice numbers);
+/* A generation serves: closes those of its routes that were told before. */
+void talk_close_routes(struct mg_worker *w);
 void talk_fini(struct talk *talk);

@@ -155,6 +155,7 @@ int worker_serve(struct mg_worker *w)
 void worker_ready(struct mg_worker *w, uint32_t generation)
 {
     w->generation = w->stats->generation = generation;
+    talk_close_routes(w);
     talk_say(w, CONTROL_READY, generation, "", 0);
 }
 
