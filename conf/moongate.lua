@@ -38,6 +38,8 @@ return {
     handler_grace = "4s",   -- code that cannot be stopped goes on after that; then its worker is replaced
     request_time = "60s",   -- from a request's head to the beginning of its answer, but for waiting for its body; then its handler is cancelled: 503
     tasks        = 10000,   -- tasks of one worker (mg.spawn, after, every, all …); beyond it whoever begins another fails: 503
+    task_wait    = "5m",    -- one wait for other tasks (join, all, any, race) without a time of its own; then nil, "timeout"; 0: no limit
+    hook_time    = "30s",   -- an on_start, on_stop or on_done hook, and a cancelled task until its end; then they are ended; 0: no limit
     lua_memory   = "256m",  -- memory of one worker for scripts; beyond it the request or task that asks for more is stopped: 503
     idle         = "60s",   -- a connection without a request; then it is closed
     write_stall  = "30s",   -- a client takes nothing of an answer that waits for it; then its connection is reset

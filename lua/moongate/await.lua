@@ -3,6 +3,7 @@
 local abi = require "moongate.abi"
 local loading = require "moongate.loading"
 local programs = require "moongate.programs"
+local waits = require "moongate.waits"
 
 local M = {}
 
@@ -45,19 +46,39 @@ M.live = { busy = 0 }
 ---@field value? any
 ---@field traceback? string
 ---@field cancelled boolean
+---@field counted? boolean it is one of a script
+---@field what? string of which kind its wait is (waits.lua)
+---@field since? number when it began to wait, of mg_now()
+---@field until_ms? number when that wait is over
+---@field wait_most? number the longest of its waits for others: what mg.timeout was given; nil: limits.task_wait
+---@field deadline? number when the hook that it runs has to be over
+---@field late? boolean it has been cancelled for that
+---@field give_up_ms? number when it is no longer waited for: it was asked to end before
 ---@field owner? moongate.Living the generation whose code it runs
 ---@field of_slot? integer the request that it was begun for, and
 ---@field of_turn? integer the generation of its slot
 ---@field overdue? integer the generation of the slot whose request has taken too much time
 ---@field steady? boolean it is not cancelled with its generation
 
---- How many there may be (limits.tasks). Those of the gateway itself are counted, and not refused.
+--- How many tasks of scripts there are, and may be (limits.tasks). Those of the gateway itself are as many as requests and orders of the master.
 M.tasks_most = math.huge
 M.task_count = 0
+local own_count = 0
 
-local function count_tasks(change)
+local function count_tasks(task, change)
+    if not task.counted then
+        own_count = own_count + change
+        return
+    end
     M.task_count = M.task_count + change
     if abi.stats then abi.stats.tasks = M.task_count end -- a candidate has none
+end
+
+--- This task is one of a script.
+function M.count_as_script(task)
+    count_tasks(task, -1)
+    task.counted = true
+    count_tasks(task, 1)
 end
 
 --- A task around a coroutine. `kind` "dispatcher" or "task".
@@ -70,16 +91,19 @@ function M.adopt(co, kind)
         slot = nil, queued = false, value = nil, early = nil, has_early = false,
     }
     tasks[index] = task
-    if kind == "task" then count_tasks(1) end
+    if kind == "task" then count_tasks(task, 1) end
     return task
 end
 
 --- The task has ended: its index may be used again, with later epochs.
 function M.forget(task)
-    if task.owner then task.owner.tasks[task] = nil end
     tasks[task.index] = task.epoch
-    if task.kind == "task" then count_tasks(-1) end
+    if task.kind == "task" then count_tasks(task, -1) end
     free[#free + 1] = task.index
+    local owner = task.owner
+    if not owner then return end
+    owner.tasks[task] = nil
+    if owner.when_alone and not next(owner.tasks) then owner.when_alone(owner) end
 end
 
 --- The running task.
@@ -131,7 +155,10 @@ end
 function M.wake(token, value)
     local index = token % INDEX_RANGE
     local task = tasks[index]
-    if type(task) ~= "table" or task.epoch ~= floor(token / INDEX_RANGE) or task.done or task.queued then return false end
+    if type(task) ~= "table" or task.epoch ~= floor(token / INDEX_RANGE) or task.done or task.queued then
+        if token == waits.LOOK then M.look() end
+        return false
+    end
     task.value = value
     if task.waiting then
         task.waiting = false
@@ -170,8 +197,22 @@ local function refuse_wait()
     error("cannot wait inside a callback of a C function (table.sort, string.gsub, …); wait before it and use the result there", 0)
 end
 
---- Waits for the token named last. The value given to wake(); or nil, "cancelled" when the task is cancelled: clean up, then raise.
-function M.wait_raw()
+--- It waits from now on: `most_ms` is the longest.
+local function begin_wait(task, kind, most_ms)
+    local now = C.mg_now(abi.worker)
+    if not waits.KINDS[kind] then error(("a wait of no known kind: %s"):format(tostring(kind)), 3) end
+    task.what, task.since = kind, now
+    task.until_ms = most_ms and most_ms < math.huge and now + most_ms or nil
+    if task.until_ms then waits.watch(task.until_ms) end
+    if task.deadline then waits.watch(task.deadline) end
+    task.waiting = true
+end
+
+--- Waits for the token named last. The value given to wake(); or nil, "cancelled" when the task is cancelled: clean up, then raise; or
+--- nil, "timeout" after `most_ms`.
+---@param kind string one of waits.KINDS
+---@param most_ms? number nil: what is waited for has an end of its own
+function M.wait_raw(kind, most_ms)
     local task = current
     if check_cancelled(task) then return nil, "cancelled" end
     if task.has_early then
@@ -185,18 +226,23 @@ function M.wait_raw()
     end
     -- A failed yield must not leave a task that runs on and counts as waiting: it would be resumed in the middle of something else.
     if not yieldable() then refuse_wait() end
-    task.waiting = true
+    begin_wait(task, kind, most_ms)
     if yield(WAIT) == REFUSED then
         task.waiting = false
         refuse_wait()
     end
     if check_cancelled(task) then return nil, "cancelled" end
+    if task.timed_out then
+        task.timed_out = nil
+        return nil, "timeout"
+    end
     return task.value
 end
 
 --- Waits; a cancelled task raises CANCELLED from here.
-function M.wait()
-    local value, why = M.wait_raw()
+---@param kind string
+function M.wait(kind)
+    local value, why = M.wait_raw(kind)
     if why then error(CANCELLED, 0) end
     return value
 end
@@ -210,9 +256,12 @@ local function work(fn, a, b, c)
 end
 M.DONE = setmetatable({}, { __tostring = function() return "moongate.done" end })
 
+--- How many coroutines are kept for the next tasks.
+M.POOL_MOST = 256
+
 --- For loop.lua: a coroutine whose job has ended without an error.
 function M.recycle(co)
-    if #idle_coroutines < 256 then idle_coroutines[#idle_coroutines + 1] = co end
+    if #idle_coroutines < M.POOL_MOST then idle_coroutines[#idle_coroutines + 1] = co end
 end
 
 --- A task belongs to the generation, and to the request, of whoever begins it.
@@ -272,11 +321,52 @@ local function interrupt(task)
     push(task)
 end
 
---- Asks a task to end: its present or next wait raises CANCELLED.
+--- Asks a task to end: its present or next wait raises CANCELLED. If it still waits limits.hook_time later it is given up.
 function M.cancel(task)
     if task.done or task.cancelled then return end
     task.cancelled = true
+    if waits.hook_ms < math.huge then
+        task.give_up_ms = C.mg_now(abi.worker) + waits.hook_ms
+        waits.watch(task.give_up_ms)
+    end
     interrupt(task)
+end
+
+--- For loop.lua: what is done with a task that is no longer waited for.
+M.give_up = function() end
+
+local function end_it(task, what)
+    if what == "give up" then return M.give_up(task) end
+    if what == "late" then
+        task.deadline, task.late = nil, true
+        return M.cancel(task)
+    end
+    task.timed_out = true
+    interrupt(task)
+end
+
+--- The timer of waits.lua: ends what has waited for too long.
+function M.look()
+    waits.look(tasks, end_it)
+end
+
+--- Runs fn(…) in this task, as a hook that has limits.hook_time to be over. As xpcall; the third result: was its time over?
+---@param fn function
+---@param handler function
+---@return boolean ok
+---@return any result
+---@return any why what fn returned second
+---@return boolean is_late
+function M.within(fn, handler, ...)
+    local task = current
+    if waits.hook_ms < math.huge then task.deadline = C.mg_now(abi.worker) + waits.hook_ms end
+    local ok, result, why = xpcall(fn, handler, ...)
+    local is_late = task.late or false
+    task.deadline = nil
+    if is_late then -- what comes after it has its own time
+        task.late, task.cancelled, task.cancel_told, task.give_up_ms = nil, false, nil, nil
+    end
+    return ok, result, why, is_late
 end
 
 --- The request of a slot, in this generation of it, has taken too much time: its present and all later waits raise CANCELLED.
@@ -316,7 +406,17 @@ M.is_yieldable = yieldable
 function M.breathe(ms)
     local token = M.token()
     if C.mg_timer(abi.worker, ms or 0, token) < 0 then return end
-    M.wait()
+    M.wait("turn")
+end
+
+--- Who waits, by kind.
+function M.report()
+    return waits.report(tasks)
+end
+
+--- How many dispatchers there are, tasks that are not of scripts, and coroutines without a task.
+function M.pools()
+    return #tasks - #free - M.task_count - own_count, own_count, #idle_coroutines
 end
 
 --- How many tasks there are, and how many of them wait to be resumed.

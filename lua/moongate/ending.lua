@@ -4,6 +4,8 @@ local abi = require "moongate.abi"
 local await = require "moongate.await"
 local failures = require "moongate.failure"
 local request = require "moongate.request"
+local units = require "moongate.units"
+local waits = require "moongate.waits"
 
 local M = {}
 
@@ -13,8 +15,10 @@ local rawset, rawget = rawset, rawget
 local function run_hook(fn, req, where)
     local title = where and "on_done at " .. where or "an on_done hook"
     C.mg_beat_task(abi.worker, title, #title, 0) -- each has its own time
-    local ok, message = xpcall(fn, failures.traced, req)
-    if not ok then
+    await.current().title = title
+    local ok, message, _, is_late = await.within(fn, failures.traced, req)
+    if is_late then message = ("waited until its time of %s was over (limits.hook_time)"):format(units.show_duration(waits.hook_ms)) end
+    if not ok or is_late then
         local text = ("on_done%s: %s"):format(where and " at " .. where or "", message)
         C.mg_log(abi.worker, C.MG_LOG_ERROR, text, #text)
     end
@@ -26,7 +30,7 @@ local hooks_running, hooks_token, is_patient = 0, 0, true
 function M.wait_for_hooks()
     if hooks_running == 0 or not is_patient then return end
     hooks_token = await.token()
-    await.wait()
+    await.wait("hooks")
 end
 
 function M.wait_no_more()
@@ -34,14 +38,18 @@ function M.wait_no_more()
     await.wake(hooks_token, true)
 end
 
---- Waits for the last byte (or for the client's end), runs the hooks, lets the slot go.
+--- Waits for the last byte (or for the client's end), and runs the hooks.
 local function done_task(app, req)
-    local slot, task = req._slot, await.current()
-    task.request = req
     local token = await.token()
-    if C.mg_hold(abi.worker, slot, token) == 0 then await.wait() end
+    if C.mg_hold(abi.worker, req._slot, token) == 0 then await.wait("sent") end
     for _, hook in ipairs(app.done) do run_hook(hook.fn, req, hook.where) end
     for _, fn in ipairs(req._hooks or {}) do run_hook(fn, req) end
+end
+
+--- Lets the slot go, however that has ended.
+local function done_ended(task)
+    local req = task.request
+    local slot = req._slot
     task.request = nil
     request.reset(req)
     C.mg_release(abi.worker, slot)
@@ -88,7 +96,8 @@ function M.over(app, req)
     if req._held == "waiting" then
         rawset(req, "_held", "told")
         hooks_running = hooks_running + 1
-        await.spawn(done_task, app, req).steady = true
+        local task = await.spawn(done_task, app, req)
+        task.steady, task.request, task.on_end = true, req, done_ended
     elseif not req._held and req._used then
         if req._p.flags % 8 < 4 then keep_for_failure(req) end -- not MG_REQ_ENDED
         request.reset(req)

@@ -3,6 +3,8 @@
 ---   candidate --commit--> serving --the next one commits--> retiring --its last request has ended--> stopping --> over
 ---       \--------------------------------- abandon -------------------------------------------------/
 ---
+--- Between stopping and over it is "ending" while tasks of it are left that were asked to end.
+---
 --- A candidate is built beside the one that serves and changes nothing of it. A commit swaps between two requests and cannot fail. A
 --- retiring one finishes its requests on its own code, then runs its stop hooks, and lets go of what it held.
 local ffi = require "ffi"
@@ -18,6 +20,8 @@ local programs = require "moongate.programs"
 local response = require "moongate.response"
 local snapshot = require "moongate.snapshot"
 local traces = require "moongate.traces"
+local units = require "moongate.units"
+local waits = require "moongate.waits"
 
 local M = {}
 
@@ -89,9 +93,20 @@ function M.build(generation, pause)
     return chain.build(generation, pause)
 end
 
---- A start hook fails by raising, or by returning `nil, message`. The place is told once.
-local function start_failure(hook, ok, result, why)
-    local message = ok and tostring(why) or result
+--- The task that runs a hook is called so, by the log and by `moongate generations`.
+local function name_hook(kind, hook)
+    await.current().title = ("%s at %s"):format(kind, hook.where)
+end
+
+--- What hooks are stopped for.
+local function late_text()
+    return ("waited until its time of %s was over (limits.hook_time)"):format(units.show_duration(waits.hook_ms))
+end
+
+--- A start hook fails by raising, by returning `nil, message`, or by waiting for too long. The place is told once.
+local function start_failure(hook, ok, result, why, is_late)
+    if is_late then return ("%s: on_start: %s"):format(hook.where, late_text()) end
+    local message = ok and tostring(why) or tostring(result)
     if message:match("^[^%s:]+:%d+: ") then return message:gsub("\n", "\n    ", 1):gsub("^[^\n]*", "%0 (in on_start)", 1) end
     return ("%s: on_start: %s"):format(hook.where, message)
 end
@@ -103,8 +118,9 @@ end
 function M.start(generation, with_once)
     for _, hook in ipairs(generation.app.start) do
         if not hook.once or with_once then
-            local ok, result, why = xpcall(hook.fn, response.traced)
-            if not ok or result == nil and why ~= nil then return start_failure(hook, ok, result, why) end
+            name_hook("on_start", hook)
+            local ok, result, why, is_late = await.within(hook.fn, response.traced)
+            if not ok or is_late or result == nil and why ~= nil then return start_failure(hook, ok, result, why, is_late) end
             generation.started = true -- what one has opened is closed by on_stop, also when the next one fails
         end
     end
@@ -118,44 +134,56 @@ local function run_stop(generation)
     if not generation.started then return end
     generation.started = false
     for _, hook in ipairs(generation.app.stop) do
-        local ok, message = xpcall(hook.fn, response.traced)
-        if not ok then log(3, ("on_stop at %s: %s"):format(hook.where, message)) end
+        name_hook("on_stop", hook)
+        local ok, message, _, is_late = await.within(hook.fn, response.traced)
+        if is_late then message = late_text() end
+        if not ok or is_late then log(3, ("on_stop at %s: %s"):format(hook.where, message)) end
     end
 end
 
 local SWEEP_STEP = 64 -- of the collector, in its own measure of KB
-local sweeping = false
+
+local CYCLES = 2 -- the first may have begun before: what was left in the middle of it, it does not find
+
+local sweeping, cycles_left = false, 0
 
 --- What a generation leaves is collected little by little, so that no request waits for it.
 local function sweep()
-    repeat await.breathe() until collectgarbage("step", SWEEP_STEP)
+    while cycles_left > 0 do
+        await.breathe()
+        if collectgarbage("step", SWEEP_STEP) then cycles_left = cycles_left - 1 end
+    end
     sweeping = false
 end
 
 --- It serves nobody any more.
 local function let_go(generation)
-    generation.state = "over"
+    generation.state, generation.when_alone = "over", nil
     if generation.app then handles.close(generation.app.held) end
     if generation.routes then C.mg_routes_drop(generation.routes) end
     generation.routes = nil
     programs.remove(generation)
+    cycles_left = CYCLES
     if not sweeping then
         sweeping = true
         await.spawn(sweep, nil, nil, nil, false)
     end
 end
 
+local ENDS = { stopping = true, ending = true, over = true }
+
 --- Its last request has ended, or it never had one: the hooks, and then the end.
 local function stop(generation)
-    if generation.state == "stopping" or generation.state == "over" then return end
+    if ENDS[generation.state] then return end
     generation.state = "stopping"
     await.cancel_all(generation, true)
-    local task = await.spawn(function()
-        run_stop(generation)
-        await.cancel_all(generation, true)
-        let_go(generation)
-    end, nil, nil, nil, generation)
+    local task = await.spawn(run_stop, generation, nil, nil, generation)
     task.steady = true
+    task.on_end = function() -- also when it was given up
+        await.cancel_all(generation, true)
+        generation.state, generation.when_alone = "ending", let_go
+        if not next(generation.tasks) then let_go(generation) end
+    end
 end
 
 --- C has told that the last request of retired routes has ended.
@@ -186,12 +214,15 @@ end
 
 local LEVELS = { debug = 0, info = 1, warn = 2, error = 3 }
 
+local function or_never(ms) return ms > 0 and ms or math.huge end
+
 --- The settings of a generation become those of the worker.
 function M.apply_settings(config)
     local worker = abi.worker
     local settings = C.mg_settings(worker)
     for _, row in ipairs(abi.settings_rows()) do settings[row.field] = config.settings[row.field] end
     await.tasks_most = config.settings.tasks
+    waits.task_ms, waits.hook_ms = or_never(config.settings.task_wait_ms), or_never(config.settings.hook_ms)
     local server = config.server or ""
     C.mg_server_field(worker, server, #server)
     local trusted = table.concat(config.trusted_proxies, "\n")
@@ -250,6 +281,16 @@ local function failed(number, message)
     if wanted == number then give_up() end
 end
 
+local SWEEP_TURNS = 200
+
+--- What the generations before have left goes first: however fast reloads follow each other, memory holds one candidate at most.
+local function let_sweep()
+    for _ = 1, SWEEP_TURNS do
+        if not sweeping then return end
+        await.breathe()
+    end
+end
+
 --- The steps of building, with a turn between them in which requests are answered.
 local function build_candidate(number, sources)
     local given, message
@@ -259,6 +300,7 @@ local function build_candidate(number, sources)
         if not given then return message end
         await.breathe()
     end
+    let_sweep()
     if wanted ~= number then return nil end -- given up before there was anything to give up
     local generation
     generation, message = M.evaluate(number, given, true)
@@ -298,6 +340,9 @@ local function prepare(number, sources)
         say(C.CONTROL_PREPARED, number)
     end, nil, nil, nil, generation)
     task.watched, task.most_ms = true, LOAD_MS -- cancelling it is no error
+    task.on_end = function(ended)
+        if not ended.ok and not generation.given_up then failed(number, (ended.title or "on_start") .. ": " .. late_text()) end
+    end
 end
 
 --- Builds a candidate out of a descriptor's sources (nil: the disk). Says PREPARED or FAILED.

@@ -28,10 +28,17 @@ local function add_requests(generation, holders, now)
     end
 end
 
-local function add_tasks(generation, holders)
+local function task_text(task, now)
+    local name = task.where and "task spawned at " .. task.where or task.title or "a hook that is running"
+    if not task.cancelled then return name end
+    if not task.give_up_ms then return name .. " (asked to end)" end
+    return ("%s (asked to end; given up in %d s)"):format(name, math.max(0, math.ceil((task.give_up_ms - now) / 1000)))
+end
+
+local function add_tasks(generation, holders, now)
     for task in pairs(generation.tasks) do
         if #holders >= HOLDERS_MAX then return end
-        holders[#holders + 1] = task.where and "task spawned at " .. task.where or "a hook that is running"
+        holders[#holders + 1] = task_text(task, now)
     end
 end
 
@@ -48,7 +55,7 @@ function M.rows()
     for at, generation in ipairs(programs.list()) do
         local holders = {}
         add_requests(generation, holders, now)
-        add_tasks(generation, holders)
+        add_tasks(generation, holders, now)
         rows[at] = {
             number = generation.number, state = generation.state, since = generation.since, tasks = count_tasks(generation),
             requests = generation.routes and C.mg_routes_requests(generation.routes) or 0, holders = json.array(holders),

@@ -15,10 +15,14 @@ M.ASIDE = setmetatable({}, { __tostring = function() return "moongate.aside" end
 
 local ASIDE, WAIT, DONE = M.ASIDE, await.WAIT, await.DONE
 
+--- How many dispatchers are kept for the next who has to wait; so many waited at once before.
+M.IDLE_MOST = 256
+
 local idle = {}       -- dispatchers that stepped aside
 local runner          -- { main = function(job), live = {busy=} }: what dispatchers run
 local on_error        -- function(slot, err, stack): answers a request whose handler raised
 local on_task_error   -- function(task, err, traceback)
+local on_given_up     -- function(task, traceback)
 local on_event = {}   -- by enum mg_event_kind
 local ended = false
 
@@ -40,9 +44,10 @@ function M.use(new)
 end
 
 --- Tells what is done with errors and events.
----@param handlers { error: function, task_error: function, events: table<integer, function> }
+---@param handlers { error: function, task_error: function, given_up: function?, events: table<integer, function> }
 function M.handle(handlers)
     on_error, on_task_error, on_event = handlers.error, handlers.task_error, handlers.events
+    on_given_up = handlers.given_up or function() end
 end
 
 local function new_dispatcher()
@@ -87,6 +92,13 @@ local function finish_task(task, ok, value)
     if task.on_end then task.on_end(task) end
 end
 
+--- It was asked to end, and waits still: nobody waits for it any more. What is on its stack is garbage.
+await.give_up = function(task)
+    on_given_up(task, debug.traceback(task.co))
+    task.waiting = false
+    finish_task(task, false, await.CANCELLED)
+end
+
 --- What code that ran for too long has died of (src/abi/overrun.c): the client is told less than the log.
 local function overran(failure)
     abi.border.overrun = 0
@@ -121,7 +133,7 @@ local function came_back(task, ok, what)
         if slot < 0 then error(("the dispatcher failed outside of a request: %s\n%s"):format(M.shown(err), stack), 0) end
         M.run_job(function() on_error(slot, err, stack) end, slot)
     elseif what == ASIDE then
-        if task.runner == runner then idle[#idle + 1] = task else await.forget(task) end
+        if task.runner == runner and #idle < M.IDLE_MOST then idle[#idle + 1] = task else await.forget(task) end
     elseif what ~= WAIT then
         await.forget(task) -- its loop has ended
         ended = true
@@ -251,6 +263,24 @@ end
 
 function M.has_ended()
     return ended
+end
+
+local OWN_MOST = 1024 -- questions, hooks, what builds and sweeps
+
+--- What waits here, as rows of `moongate status`. All but the pools is of requests and tasks, which have bounds of their own.
+---@return { name: string, now: number, most: number, beyond: string }[]
+function M.queues()
+    local requests = C.mg_settings(abi.worker).requests
+    local dispatchers, own, coroutines = await.pools()
+    local function row(name, now, most, beyond) return { name = name, now = now, most = most, beyond = beyond } end
+    return {
+        row("tasks of its own", own, requests + OWN_MOST, "none: each is of a request, or of an order of the master"),
+        row("jobs", last_job - first_job + 1, 2 * requests, "none: each is of a request"),
+        row("to be resumed", await.queued(), await.tasks_most + requests, "none: each is a task or a request, once"),
+        row("dispatchers", dispatchers, requests + M.IDLE_MOST + 1, "none: each is in the middle of a request, or idle"),
+        row("idle dispatchers", #idle, M.IDLE_MOST, "it is let go"),
+        row("idle coroutines", coroutines, await.POOL_MOST, "it is let go"),
+    }
 end
 
 return M

@@ -42,7 +42,7 @@ local function wait_for_turn(self)
     while self.waiter and await.is_waiting(self.waiter) do
         local token = await.token()
         self.others[#self.others + 1] = token
-        await.wait()
+        await.wait("output")
     end
 end
 
@@ -61,7 +61,7 @@ function Out:drain(mark)
     local rc, why = C.mg_stream_wait(abi.worker, self.slot, mark or 0, token), nil
     if rc == 0 then
         self.waiter = token
-        rc, why = await.wait_raw()
+        rc, why = await.wait_raw("output")
     end
     wake_others(self)
     if why then error(await.CANCELLED, 0) end

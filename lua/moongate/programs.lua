@@ -7,7 +7,8 @@ local M = {}
 ---@field program integer its place in `alive`, given again when it is over
 ---@field app table
 ---@field config table
----@field state "candidate"|"serving"|"retiring"|"stopping"|"over"
+---@field state "candidate"|"serving"|"retiring"|"stopping"|"ending"|"over"
+---@field when_alone? fun(generation: moongate.Living) called when the last of its tasks has ended
 ---@field tasks table<moongate.Task, true> its tasks that have not ended
 ---@field names table<integer, string[]> names of captures, by route number
 ---@field titles table<integer, string>

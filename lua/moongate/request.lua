@@ -244,7 +244,7 @@ local function next_piece(req)
             return nil, MESSAGES[bytes] or "the content cannot be read", status
         end
         rawset(req, "_reader", token)
-        await.wait()
+        await.wait("body")
     end
 end
 

@@ -4,12 +4,13 @@
 local ffi = require "ffi"
 local abi = require "moongate.abi"
 local await = require "moongate.await"
+local waits = require "moongate.waits"
 
 local M = {}
 
 local C = abi.C
 local MODE_CREATE = 1
-local NO_SPACE, IO_ERROR = -28, -5
+local NO_SPACE, IO_ERROR, TIMED_OUT = -28, -5, -110
 
 local random = ffi.new("char[8]")
 
@@ -31,7 +32,7 @@ local function write_piece(job, piece)
     while from <= #piece do
         local left = from == 1 and piece or piece:sub(from)
         local written = C.mg_file_write(abi.worker, job.fd, left, #left, job.offset, await.token())
-        if written == 0 then written = await.wait() end
+        if written == 0 then written = await.wait("disk") end
         if written <= 0 then
             job.failure = written == 0 and NO_SPACE or written
             return
@@ -47,15 +48,15 @@ local function piece_ended(task)
     if job.abandoned then discard(job) else await.wake(job.token, true) end
 end
 
---- Writes one piece and waits for it. A failure is left in the job.
+--- Writes one piece and waits for it. A failure is left in the job; false: it takes too long, and the file is given up.
 local function put(job, piece)
     job.token, job.busy = await.token(), true
-    await.spawn(write_piece, job, piece).on_end = piece_ended
-    local _, why = await.wait_raw()
-    if why then
-        if job.busy then job.abandoned = true else discard(job) end
-        error(await.CANCELLED, 0)
-    end
+    local writer = await.spawn(write_piece, job, piece)
+    writer.on_end, writer.steady = piece_ended, true
+    local _, why = await.wait_raw("save", waits.task_ms)
+    if why and job.busy then job.abandoned = true elseif why then discard(job) end
+    if why == "cancelled" then error(await.CANCELLED, 0) end
+    return why == nil
 end
 
 local function finish(job, path)
@@ -94,7 +95,7 @@ function M.write(path, next_piece)
             discard(job)
             return nil, message, status
         end
-        put(job, piece)
+        if not put(job, piece) then return abi.failed(TIMED_OUT, path) end
         if job.failure then
             discard(job)
             return abi.failed(job.failure, path)

@@ -12,6 +12,7 @@ local await = require "moongate.await"
 local caller = require "moongate.caller"
 local stacks = require "moongate.stack"
 local units = require "moongate.units"
+local waits = require "moongate.waits"
 
 local M = {}
 
@@ -51,12 +52,22 @@ end
 local function sleep_ms(ms)
     local timer, message, code = start_timer(ms, await.token())
     if not timer then return nil, message, code end
-    local _, why = await.wait_raw()
+    local _, why = await.wait_raw("sleep")
     if why then
         C.mg_timer_cancel(abi.worker, timer)
         error(CANCELLED, 0)
     end
     return true
+end
+
+--- The longest that the running task waits for others, unless it says: what mg.timeout around it was given, else limits.task_wait.
+local function longest_ms()
+    return await.current().wait_most or waits.task_ms
+end
+
+--- What a wait for others gives when its time is over.
+local function timed_out(what, ms)
+    return nil, ("%s: waited %s (limits.task_wait)"):format(what, units.show_duration(ms)), "timeout"
 end
 
 --- Waits that long. Other requests are served meanwhile.
@@ -113,13 +124,15 @@ local function check_room(name, where, count)
         overrun = ("%s: %s: this worker has %d tasks, of at most %d (limits.tasks)"):format(where, name, await.task_count, await.tasks_most) }, TooMany), 0)
 end
 
-local function start(fn, where, group, ...)
+--- `most_ms`: the time limit that it runs under, if there is one.
+local function start(fn, where, group, most_ms, ...)
     local handle = setmetatable({
         fn = fn, args = pack(...), where = where, group = group, ended = false, failed = false, cancelled = false, results = nil,
         failure = nil, joiners = nil,
     }, Handle)
     local task = await.spawn(run, handle)
-    task.handle, task.where, task.on_end = handle, where, on_end
+    await.count_as_script(task)
+    task.handle, task.where, task.on_end, task.wait_most = handle, where, on_end, most_ms
     handle.task = task
     return handle
 end
@@ -130,15 +143,30 @@ local function results_of(handle)
     return unpack(handle.results, 1, handle.results.n)
 end
 
---- Waits for the end of the task. What its function returned; or nil, message, code when it raised (code
---- "error", or the status given to mg.raise) or was cancelled (code "cancelled").
-function Handle:join()
-    if not self.ended then
-        if self.task == await.current() then caller.raise("join: a task cannot wait for its own end") end
-        self.joiners = self.joiners or {}
-        self.joiners[#self.joiners + 1] = await.token()
-        await.wait()
+local function remove(list, value)
+    for at = #list, 1, -1 do
+        if list[at] == value then table.remove(list, at) end
     end
+end
+
+--- Waits for the end. false: it takes longer than that.
+local function await_end(handle, ms)
+    if handle.task == await.current() then caller.raise("join: a task cannot wait for its own end") end
+    handle.joiners = handle.joiners or {}
+    local token = await.token()
+    handle.joiners[#handle.joiners + 1] = token
+    local _, why = await.wait_raw("join", ms)
+    if why and not handle.ended then remove(handle.joiners, token) end
+    if why == "cancelled" then error(CANCELLED, 0) end
+    return why == nil
+end
+
+--- Waits for the end of the task, at most so long (limits.task_wait unless told). What its function returned; or nil, message, code when
+--- it raised (code "error", or the status given to mg.raise), was cancelled (code "cancelled") or takes longer (code "timeout"; it runs on).
+---@param duration? number|string
+function Handle:join(duration)
+    local ms = duration ~= nil and ms_of("join", duration) or longest_ms()
+    if not self.ended and not await_end(self, ms) then return timed_out("join", ms) end
     if not self.failed then return results_of(self) end
     if self.cancelled then return nil, "cancelled", "cancelled" end
     local failure = self.failure
@@ -159,7 +187,7 @@ function M.spawn(fn, ...)
     check_function("mg.spawn", fn)
     local where = caller.where()
     check_room("mg.spawn", where, 1)
-    return start(fn, where, nil, ...)
+    return start(fn, where, nil, nil, ...)
 end
 
 --- ---- several at once ----
@@ -185,16 +213,18 @@ local function decide(group, handle)
     await.wake(group.token, true)
 end
 
---- Runs the functions as tasks and waits until `child_ended` has decided. Those still running then are cancelled.
+--- Runs the functions as tasks and waits until `child_ended` has decided. Those still running then are cancelled. nil, message, code: that
+--- takes too long.
 local function run_group(name, functions, child_ended)
-    local where = caller.where()
+    local where, most_ms = caller.where(), longest_ms()
     check_room(name, where, #functions)
     local group = { token = await.token(), left = #functions, child_ended = child_ended, done = false, decided = nil, children = {} }
-    for i, fn in ipairs(functions) do group.children[i] = start(fn, where, group) end
-    local _, why = await.wait_raw()
+    for i, fn in ipairs(functions) do group.children[i] = start(fn, where, group, await.current().wait_most) end
+    local _, why = await.wait_raw("several", most_ms)
     group.done = true
     for _, child in ipairs(group.children) do child:cancel() end
-    if why then error(CANCELLED, 0) end
+    if why == "cancelled" then error(CANCELLED, 0) end
+    if why then return timed_out(name, most_ms) end
     return group
 end
 
@@ -210,7 +240,8 @@ end
 function M.all(first, ...)
     local functions, is_list = functions_of("mg.all", first, ...)
     if #functions == 0 then return { n = 0 } end
-    local group = run_group("mg.all", functions, all_ended)
+    local group, message, code = run_group("mg.all", functions, all_ended)
+    if not group then return nil, message, code end
     if has_failed(group.decided) then return results_of(group.decided) end
     local results = { n = #group.children }
     for i, child in ipairs(group.children) do results[i] = child.results[1] end
@@ -228,14 +259,18 @@ end
 ---@return any ...
 function M.any(first, ...)
     local functions = functions_of("mg.any", first, ...)
-    return results_of(run_group("mg.any", functions, any_ended).decided)
+    local group, message, code = run_group("mg.any", functions, any_ended)
+    if not group then return nil, message, code end
+    return results_of(group.decided)
 end
 
 --- Runs all of them at once; what the first to end returned or raised, the others are cancelled.
 ---@return any ...
 function M.race(first, ...)
     local functions = functions_of("mg.race", first, ...)
-    return results_of(run_group("mg.race", functions, decide).decided)
+    local group, message, code = run_group("mg.race", functions, decide)
+    if not group then return nil, message, code end
+    return results_of(group.decided)
 end
 
 --- ---- time ----
@@ -253,8 +288,8 @@ function M.timeout(duration, fn, ...)
     local timer, message, code = start_timer(ms, token)
     if not timer then return nil, message, code end
     local group = { token = token, child_ended = decide, done = false, decided = nil }
-    local child = start(fn, where, group, ...)
-    local _, why = await.wait_raw()
+    local child = start(fn, where, group, ms, ...)
+    local _, why = await.wait_raw("timeout")
     group.done = true
     if child.ended or why then C.mg_timer_cancel(abi.worker, timer) end
     if why then
@@ -281,7 +316,7 @@ function M.after(duration, fn, ...)
     check_function("mg.after", fn)
     local where = caller.where()
     check_room("mg.after", where, 1)
-    return start(run_after, where, nil, ms, fn, ...)
+    return start(run_after, where, nil, nil, ms, fn, ...)
 end
 
 --- The traceback of an error, taken where it happened; a cancellation passes as it is.
@@ -328,7 +363,7 @@ function M.every(duration, fn)
     if ms <= 0 then caller.raise("mg.every: expected a duration above 0") end
     local where = caller.where()
     check_room("mg.every", where, 1)
-    return start(run_every, where, nil, ms, fn, where)
+    return start(run_every, where, nil, nil, ms, fn, where)
 end
 
 return M

@@ -4,10 +4,12 @@ local ffi = require "ffi"
 local abi = require "moongate.abi"
 local await = require "moongate.await"
 local json = require "moongate.json"
+local loop = require "moongate.loop"
 local programs = require "moongate.programs"
 local questions = require "moongate.questions"
 local request = require "moongate.request"
 local traces = require "moongate.traces"
+local waits = require "moongate.waits"
 
 local M = {}
 
@@ -49,6 +51,31 @@ local function resident()
     return (tonumber(text:match("VmRSS:%s*(%d+)")) or 0) * 1024
 end
 
+local bound = ffi.new("struct mg_bound")
+
+--- What grows with the work: how much there is of it, how much there may be, and what happens to the next one.
+---@return { name: string, now: number, most: number, beyond: string }[]
+local function queues()
+    local rows = {}
+    while C.mg_bound(abi.worker, #rows, bound) == 1 do
+        rows[#rows + 1] = { name = ffi.string(bound.name), beyond = ffi.string(bound.beyond), now = bound.now, most = bound.most }
+    end
+    for _, row in ipairs(loop.queues()) do rows[#rows + 1] = row end
+    return json.array(rows)
+end
+
+--- Who waits, by kind, and what ends each.
+local function waiting()
+    local rows, report = {}, await.report()
+    for kind, ends in pairs(waits.KINDS) do
+        local row = report[kind] or { count = 0, longest_ms = 0 }
+        local most = ends == "limits.task_wait" and waits.task_ms < math.huge and waits.task_ms or nil
+        rows[#rows + 1] = { kind = kind, count = row.count, longest_ms = row.longest_ms, ends = ends, most_ms = most }
+    end
+    table.sort(rows, function(a, b) return a.kind < b.kind end)
+    return json.array(rows)
+end
+
 --- The answer.
 function M.answer()
     local tasks, due = await.count()
@@ -56,7 +83,7 @@ function M.answer()
     return {
         lua_bytes = math.floor(collectgarbage("count") * 1024), resident_bytes = resident(), cpu_ms = math.floor(os.clock() * 1000),
         tasks = tasks, waits = math.max(0, tasks - due), jit = traces.numbers(), running = list, running_count = count,
-        generations = #programs.list(),
+        generations = #programs.list(), queues = queues(), waiting = waiting(),
     }
 end
 

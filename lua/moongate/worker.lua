@@ -34,8 +34,7 @@ local function orders()
         await.spawn(function() -- all connections have ended
             ending.wait_for_hooks()
             generation.stop_all()
-            C.mg_end(abi.worker, "", 0)
-        end, nil, nil, nil, false)
+        end, nil, nil, nil, false).on_end = function() C.mg_end(abi.worker, "", 0) end
     end
     obey[tonumber(C.MG_CONTROL_PREPARE)] = function(border)
         generation.prepare(border.argument, border.slot ~= NO_DESCRIPTOR and border.slot or nil)
@@ -81,6 +80,11 @@ local function handle()
             response.log(3, ("a task%s failed: %s"):format(task.where and " spawned at " .. task.where or "",
                 require("moongate.stack").clean(traceback)))
         end,
+        given_up = function(task, traceback)
+            local stacks, units = require "moongate.stack", require "moongate.units"
+            response.log(3, stacks.clean(("%s: waits still, %s after it was asked to end: it is given up (limits.hook_time)\n%s"):format(
+                task.title or "a task", units.show_duration(require("moongate.waits").hook_ms), traceback)))
+        end,
         events = events(),
     }
 end
@@ -107,12 +111,12 @@ function M.main(boot, options, number, sources)
     if not first then return fail(message, code) end
     handle()
     require("moongate.isolate").watch(require("moongate.chain").isolate, function(text) response.log(2, text) end)
-    local started = {}
+    local started = { problem = "on_start: a hook was given up: it waits still, long after it was asked to end (limits.hook_time)" }
     loop.run_until(require("moongate.await").spawn(function()
         started.problem = generation.start(first, abi.border.first == 1)
     end, nil, nil, nil, first))
-    if started.problem then return fail(started.problem) end
     if loop.has_ended() then return 0 end
+    if started.problem then return fail(started.problem) end
     generation.use(first)
     local rc = abi.C.mg_serve(abi.worker)
     if rc < 0 then return fail(("listening: error %d"):format(-rc)) end

@@ -105,6 +105,11 @@ EXPORT uint32_t mg_request_top(const struct mg_worker *w)
 
 /* ---- the master ---- */
 
+EXPORT int32_t mg_bound(const struct mg_worker *w, uint32_t index, struct mg_bound *ret_bound)
+{
+    return bounds_row(w, index, ret_bound);
+}
+
 EXPORT int32_t mg_say(struct mg_worker *w, uint32_t kind, double argument, const char *text, uint32_t bytes)
 {
     return talk_say(w, kind, argument, text, bytes);

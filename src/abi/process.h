@@ -2,6 +2,7 @@
  * as their requests, descriptors that were handed over. Part of moongate.h: the same rules hold. */
 #pragma once
 #include "gate/border.h"
+#include "gate/bounds.h"
 #include "gate/control.h"
 
 struct mg_worker;
@@ -36,6 +37,9 @@ void mg_ready(struct mg_worker *w, double generation);
 int32_t mg_request_lives(struct mg_worker *w, uint32_t slot);
 /* Slots in use are below it. */
 uint32_t mg_request_top(const struct mg_worker *w);
+
+/* bounds_row() (gate/bounds.h): 1, or 0 past the end. */
+int32_t mg_bound(const struct mg_worker *w, uint32_t index, struct mg_bound *ret_bound);
 
 /* ---- the heartbeat ---- */
 

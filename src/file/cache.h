@@ -84,6 +84,8 @@ int file_entry_fd(const struct file_entry *entry);
 /* Has a file that is being sent from its descriptor become another? */
 int file_entry_is_torn(const struct file_entry *entry);
 
+enum { FILE_LOADS_MAX = 256 /* at once; the others wait */ };
+
 struct file_cache_facts {
     uint32_t entries, failed; /* kept; those of them that say that there is nothing */
     uint32_t loading, folders_watched;

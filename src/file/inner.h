@@ -9,7 +9,7 @@
 enum {
     FOLDER_BITS = 12,       /* of a handle; those above count how often its place was used */
     FOLDERS_MAX = 1 << FOLDER_BITS,
-    LOADS_MAX = 256,        /* at once; the others wait */
+    LOADS_MAX = FILE_LOADS_MAX,
     FAILED_MAX = 4096,      /* entries that say that there is nothing */
     YOUNG_MS = 12,          /* a file system may leave one time on two changes that are nearer than this */
     HOLD_MS = 12,           /* a content that is being changed is shown as it was for so long, unless its writer is done before */

@@ -11,7 +11,7 @@
 #include "base/log.h"
 #include "gate/gate.h"
 
-enum { LOG_BYTES = 65536, STOP_WRITE_MS = 1000 };
+enum { STOP_WRITE_MS = 1000 };
 
 void sink_open(struct log_sink *sink, int fd)
 {
@@ -19,8 +19,8 @@ void sink_open(struct log_sink *sink, int fd)
         close(sink->fd);
     sink->fd = fd;
     if (fd >= 0 && !sink->filling) {
-        sink->filling = malloc(LOG_BYTES);
-        sink->writing = malloc(LOG_BYTES);
+        sink->filling = malloc(SINK_BYTES);
+        sink->writing = malloc(SINK_BYTES);
     }
 }
 
@@ -28,7 +28,7 @@ void sink_append(struct mg_worker *w, struct log_sink *sink, const char *bytes, 
 {
     if (sink->fd < 0 || !sink->filling || !sink->writing)
         return;
-    if (sink->filled + count > LOG_BYTES) {
+    if (sink->filled + count > SINK_BYTES) {
         sink->dropped++;
         w->stats->log_dropped++;
         return;

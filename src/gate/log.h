@@ -7,6 +7,8 @@
 
 struct mg_worker;
 
+enum { SINK_BYTES = 65536 /* of each of its two buffers */ };
+
 struct log_sink {
     int fd;
     char *filling, *writing;

@@ -15,6 +15,10 @@ X(grace_ms, "limits.handler_grace", MS, 4000, 10, 3.6e6, "code that cannot be st
 X(request_ms, "limits.request_time", MS, 60000, 0, 8.64e7,
   "from a request's head to the beginning of its answer, but for waiting for its body; then its handler is cancelled: 503; 0: no limit")
 X(tasks, "limits.tasks", COUNT, 10000, 16, 1e6, "tasks of one worker (mg.spawn, after, every, all …); beyond it whoever begins another fails: 503")
+X(task_wait_ms, "limits.task_wait", MS, 300000, 0, 8.64e7,
+  "one wait for other tasks (join, all, any, race) unless a time is given with it; then it returns nil, a message and the code timeout; 0: no limit")
+X(hook_ms, "limits.hook_time", MS, 30000, 0, 3.6e6,
+  "an on_start, on_stop or on_done hook, and a cancelled task until its end; then it is cancelled, or given up; 0: no limit")
 X(lua_bytes, "limits.lua_memory", BYTES, 268435456, 16777216, 1e12,
   "memory of one worker for scripts; beyond it the request or task that asks for more is stopped, and answered 503")
 X(idle_ms, "limits.idle", MS, 60000, 10, 8.64e7, "a connection without a request; then it is closed")

@@ -9,7 +9,7 @@
 
 #include "gate/gate.h"
 
-enum { SAID_MAX = 1024, AGAIN_MS = 2, STOP_FLUSH_MS = 500 /* leaves half of what the master grants to the stop hooks */, ORPHAN_MS = 5000 };
+enum { AGAIN_MS = 2, STOP_FLUSH_MS = 500 /* leaves half of what the master grants to the stop hooks */, ORPHAN_MS = 5000 };
 
 struct said {
     struct said *next;

@@ -15,6 +15,8 @@ struct door {
     bool open; /* the engine accepts on it */
 };
 
+enum { SAID_MAX = 1024 /* messages that wait for the master */ };
+
 /* A route that is to be closed in a generation which does not serve here yet. */
 struct closing {
     uint32_t route, generation;

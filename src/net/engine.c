@@ -334,6 +334,8 @@ void net_facts(const struct net *net, struct net_facts *ret_facts)
     ret_facts->connections = net->conn_count;
     ret_facts->timers = net->timer_count;
     ret_facts->timers_most = net->timer_room;
+    ret_facts->file_ops = net->file_count;
+    ret_facts->file_ops_most = net->file_room;
     ret_facts->lent_free = net->lent.ready;
     ret_facts->out_bytes = (uint32_t)net->block_bytes;
     ret_facts->overflows = net->engine->overflows(net);

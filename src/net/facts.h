@@ -7,6 +7,7 @@ struct net;
 struct net_facts {
     uint32_t connections, paused, timers;
     uint32_t timers_most;      /* that may run */
+    uint32_t file_ops, file_ops_most; /* that the kernel has */
     uint32_t lent_free;        /* buffers the kernel may use now */
     uint32_t out_bytes;        /* memory in output blocks */
     uint64_t no_buffers;       /* times the kernel found no buffer */

@@ -13,6 +13,7 @@ void file_done(struct net *net, uint32_t index, uint32_t generation, int32_t res
     op->generation = (op->generation + 1) & GENERATION_MASK;
     op->next = net->file_free;
     net->file_free = index;
+    net->file_count--;
     net_record(net, &event, 0, -1);
 }
 
@@ -26,6 +27,7 @@ static int file_ask(struct net *net, struct file_request *request, uint32_t user
         index = net->file_top++;
     else
         return -ENOBUFS;
+    net->file_count++;
     struct file_op *op = &net->files[index];
     op->user = user;
     op->token = token;

@@ -124,7 +124,7 @@ struct net {
     uint32_t timer_room, timer_top, timer_free, timer_count;
 
     struct file_op *files;
-    uint32_t file_room, file_top, file_free;
+    uint32_t file_room, file_top, file_free, file_count;
 
     struct listener *listeners;
     uint32_t listener_room;
