@@ -31,7 +31,7 @@ local methods = {}
 ---@param handle integer
 function M.wait(token, deadline, handle)
     local timer = deadline and C.mg_timer(abi.worker, math.max(deadline - C.mg_now(abi.worker), 0), token) or -1
-    local value, why = await.wait_raw()
+    local value, why = await.wait_raw("server")
     if timer >= 0 and value ~= 0 then C.mg_timer_cancel(abi.worker, timer) end
     if not why then return value ~= 0 end
     C.mg_fetch_close(abi.worker, handle)

@@ -16,6 +16,7 @@ M.KINDS = {
     save = "limits.task_wait",            -- req:save, for the piece that is written
     body = "limits.body_time",            -- for the client's content
     output = "limits.write_stall",        -- for the client to take some of an answer
+    server = "limits.upstream_head",      -- for a response, or more of it (upstream_between), or for it to take some of a request (upstream_send)
     sent = "limits.write_stall",          -- for the last byte of an answer, before on_done
     disk = "the kernel",                  -- which reads what it was lent: nobody may let go of it before
     turn = "the next turn",               -- the gateway's own work gives way

@@ -1,6 +1,7 @@
 /* Asked for by people and specs, never on the way of a request. */
 #include "gate/bounds.h"
 
+#include "gate/fetch.h"
 #include "gate/gate.h"
 #include "gate/side.h"
 
@@ -11,12 +12,13 @@ struct facts {
     struct file_cache_facts cache;
 };
 
-enum { EVENTS_OF_REQUEST = 6 /* four tokens, one failure, one overrun of its time */, EVENTS_OF_MASTER = 1024 };
+enum { EVENTS_OF_REQUEST = 6 /* four tokens, one failure, one overrun of its time */, EVENTS_OF_FETCH = 2, EVENTS_OF_MASTER = 1024 };
 
 /* Each event is of a timer, a file operation, a request or an order of the master. */
 static double events_most(const struct mg_worker *w, const struct facts *f)
 {
-    return (double)f->net.timers_most + f->net.file_ops_most + (double)w->request_room * EVENTS_OF_REQUEST + EVENTS_OF_MASTER;
+    return (double)f->net.timers_most + f->net.file_ops_most + (double)w->request_room * EVENTS_OF_REQUEST
+           + w->settings.fetches * EVENTS_OF_FETCH + EVENTS_OF_MASTER;
 }
 
 static struct facts facts_of(const struct mg_worker *w)

@@ -58,6 +58,7 @@ local PROOFS = {
 --- Where it is shown over sockets, or why there is nothing to show.
 local ELSEWHERE = {
     body = "t/wire/endless_spec.lua", output = "t/wire/endless_spec.lua", sent = "t/wire/endless_spec.lua", hooks = "t/wire/endless_spec.lua",
+    server = "t/wire/endless_spec.lua",
     disk = "what the kernel reads must not be let go of; who waits for it is of the kind save",
 }
 

@@ -11,7 +11,8 @@ local wait_until = instance.wait_until
 before_each(reloads.begin)
 after_each(reloads.sweep)
 
-local LIMITS = [[{ app = app, limits = { hook_time = "150ms", task_wait = "150ms", body_time = "200ms", write_stall = "200ms", request_time = 0 } }]]
+local LIMITS = [[{ app = app, limits = { hook_time = "150ms", task_wait = "150ms", body_time = "200ms", write_stall = "200ms", request_time = 0,
+    upstream_head = "150ms" } }]]
 local r
 
 local function start(text, options)
@@ -74,6 +75,19 @@ describe("a wait for somebody who never comes", function()
         notes_are { "waits" }
         local log = s:stop()
         assert.matches("on_done: waited until its time of 150ms was over %(limits%.hook_time%)", log)
+    end)
+
+    it("for a server that says nothing ends in upstream_head", function()
+        local silent = require("socket").bind("127.0.0.1", 0)
+        local s = start(([[app:get("/", function()
+            mg.spawn(function() note(tostring((select(3, mg.fetch "http://127.0.0.1:%d/")))) end)
+            return "x"
+        end)]]):format((select(2, silent:getsockname()))))
+        assert.equal("x", s:get("/").body)
+        notes_are { "504" }
+        assert.equal(0, row(answer_of(s).waiting, "kind", "server").count)
+        silent:close()
+        s:stop()
     end)
 
     it("in a stream, for a task, ends in task_wait although its answer has begun", function()
@@ -202,7 +216,7 @@ end
 
 --- Those that hang on others: as many as there are requests, connections and timers, or fixed in size.
 local OF_OTHERS = {
-    "input", "timers", "events", "file operations", "proxied", "upstream connections", "file loads", "file streams", "file cache", "access log",
+    "input", "timers", "events", "file operations", "proxied", "fetches", "upstream connections", "file loads", "file streams", "file cache", "access log",
     "error log", "to the master", "tasks of its own", "jobs", "to be resumed", "dispatchers", "idle dispatchers", "idle coroutines",
 }
 
