@@ -13,7 +13,12 @@ local app = mg.app()
 app:get("/", function() return tostring(mg.worker()) end)
 app:get("/machine", function() local x = 0 while true do x = x + 1 end end)
 app:on_start(function()
-    while io.open("hold." .. mg.worker()) do mg.sleep("5ms") end
+    local file = io.open("hold." .. mg.worker())
+    while file do
+        file:close()
+        mg.sleep("5ms")
+        file = io.open("hold." .. mg.worker())
+    end
 end)
 return { app = app, limits = { handler_time = "50ms", handler_grace = "50ms" } }
 ]==]
