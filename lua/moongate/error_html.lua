@@ -90,6 +90,14 @@ function M.page(page)
     return document(("%d %s"):format(page.status, page.message or page.reason), table.concat(parts, "\n"))
 end
 
+--- An error that is meant.
+---@param message? string
+---@return string
+function M.plain(status, phrase, message)
+    return document(("%d %s"):format(status, phrase), ('<p class="status"><b>%d</b></p><h1>%s</h1>%s'):format(status, e(phrase),
+        message and ("\n<p>%s</p>"):format(e(message)) or ""))
+end
+
 --- What everybody may see.
 ---@return string
 function M.short(status, phrase, id)

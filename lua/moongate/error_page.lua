@@ -242,6 +242,22 @@ function M.short(req, status, phrase)
     return SHORT[form_for(req)](status, phrase, req.id)
 end
 
+local PLAIN = {
+    text = function(status, phrase, message) return ("%d %s%s\n"):format(status, phrase, message and ": " .. message or ""), C.MG_CONTENT_TEXT end,
+    json = function(status, phrase, message)
+        return json.encode { status = status, error = phrase, message = message } .. "\n", C.MG_CONTENT_JSON
+    end,
+    html = function(status, phrase, message) return html.plain(status, phrase, message), C.MG_CONTENT_HTML end,
+}
+
+--- An error that is meant: what it is, and its message, in the form that the client likes best.
+---@param message? string
+---@return string body
+---@return integer content enum mg_content
+function M.plain(req, status, phrase, message)
+    return PLAIN[form_for(req)](status, phrase, message)
+end
+
 --- What those who debug see; nil: there is no more to say than the message.
 ---@param err table { message=, traceback=, stack= }
 ---@param phrase string

@@ -28,7 +28,7 @@ local Response, is_response, shown = answers.Response, answers.is, loop.shown
 local NONE, TEXT, JSON = C.MG_CONTENT_NONE, C.MG_CONTENT_TEXT, C.MG_CONTENT_JSON
 local Result, result_of = result.Result, result.of
 local set_one, set_field, set_fields, set_cookies = result.set_one, result.set_field, result.set_fields, result.set_cookies
-local SET = C.MG_FIELD_SET
+local SET, ADD = C.MG_FIELD_SET, C.MG_FIELD_ADD
 
 --- ---- errors ----
 
@@ -69,9 +69,21 @@ local function log_failure(req, text)
     log(3, ("request %s: %s %s%s: %s"):format(req.id, req.method, req.target, place, text))
 end
 
+--- Does a client say what it likes? `*/*` is the word of those that take anything.
+local function has_taste(req)
+    local border = abi.border
+    return C.mg_header(abi.worker, req._slot, "accept", 6, 0) == 1 and not (border.text_bytes == 3 and border.text[0] == 42)
+end
+
 local function plain_error(req, status, text)
-    local body = ("%d %s%s\n"):format(status, phrase_of(status), text and ": " .. text or "")
-    return C.mg_reply(abi.worker, req._slot, status, TEXT, body, #body)
+    local body, content
+    if has_taste(req) then
+        C.mg_field_set(abi.worker, req._slot, "vary", 4, "accept", 6, ADD)
+        body, content = error_page.plain(req, status, phrase_of(status), text)
+    else
+        body, content = ("%d %s%s\n"):format(status, phrase_of(status), text and ": " .. text or ""), TEXT
+    end
+    return C.mg_reply(abi.worker, req._slot, status, content, body, #body)
 end
 
 local function check_rc(rc, what, status)

@@ -120,8 +120,14 @@ describe("an error page in debug mode", function()
     end)
 
     it("is not in the way of answers that are meant", function()
-        assert.equal("418 I'm a Teapot: short and stout\n", ask("GET", "/teapot", HTML).body)
-        assert.equal("404 Not Found: no such user\n", ask("GET", "/caught", HTML).body)
+        for path, text in pairs { ["/teapot"] = "418 I'm a Teapot: short and stout", ["/caught"] = "404 Not Found: no such user" } do
+            assert.equal(text .. "\n", ask("GET", path, {}).body)
+            local title, message = text:gsub("'", "&#39;"):match("^(.-): (.*)$")
+            local page = ask("GET", path, HTML).body
+            assert.is_truthy(page:find("<title>" .. title .. "</title>", 1, true), page)
+            assert.is_truthy(page:find("<p>" .. message .. "</p>", 1, true), page)
+            assert.is_nil(page:find("debug", 1, true))
+        end
     end)
 end)
 
@@ -142,8 +148,30 @@ describe("an error page without debug mode", function()
     end)
 
     it("names no routes", function()
-        assert.equal("404 Not Found: nothing is at this path\n", ask("GET", "/user/7", HTML).body)
-        assert.equal("405 Method Not Allowed: DELETE is not one of its methods\n", ask("DELETE", "/users/7", JSON).body)
+        assert.equal("404 Not Found: nothing is at this path\n", ask("GET", "/user/7", {}).body)
+        for _, accept in ipairs { HTML, JSON } do
+            assert.is_nil(ask("GET", "/user/7", accept).body:find("/users", 1, true))
+        end
+    end)
+
+    it("is HTML for browsers, JSON for who asks for that, and text for all others, also where an error is meant", function()
+        local kinds = {
+            { HTML, "text/html; charset=utf-8", "^<!doctype html>.*<h1>Not Found</h1>\n<p>nothing is at this path</p>" },
+            { JSON, "application/json", '^{.*"message":"nothing is at this path".*}\n$' },
+            { { Accept = "*/*" }, "text/plain; charset=utf-8", "^404 Not Found: nothing is at this path\n$" },
+            { { Accept = "image/png" }, "text/plain; charset=utf-8", "^404 Not Found: " },
+            { {}, "text/plain; charset=utf-8", "^404 Not Found: " },
+        }
+        for at, kind in ipairs(kinds) do
+            local response = ask("GET", "/nowhere", kind[1])
+            assert.equal(404, response.status)
+            assert.equal(kind[2], response:get "content-type")
+            assert.matches(kind[3], response.body)
+            assert.equal((at <= 2 or at == 4) and "accept" or nil, response:get "vary")
+        end
+        local wrong = ask("DELETE", "/users/7", HTML)
+        assert.same({ 405, "GET, HEAD, POST, OPTIONS" }, { wrong.status, wrong:get "allow" })
+        assert.matches("<p>DELETE is not one of its methods</p>", wrong.body)
     end)
 end)
 
