@@ -25,6 +25,7 @@ struct file_hand {
     pthread_t threads[HANDS_MAX];
     uint32_t thread_count, idle_count, waiting_count;
     uint32_t vain;
+    uint32_t untaken; /* given and not taken back; the loop's own */
     int fd;
 };
 
@@ -148,6 +149,7 @@ int file_hand_give(struct file_hand *hand, struct file_task *task)
         task->vain = &hand->vain;
         put(&hand->waiting, task);
         hand->waiting_count++;
+        hand->untaken++;
         pthread_cond_signal(&hand->more);
     }
     pthread_mutex_unlock(&hand->lock);
@@ -157,9 +159,12 @@ int file_hand_give(struct file_hand *hand, struct file_task *task)
 struct file_task *file_hand_take(struct file_hand *hand)
 {
     eventfd_t count;
+    if (hand->untaken == 0)
+        return NULL;
     eventfd_read(hand->fd, &count);
     pthread_mutex_lock(&hand->lock);
     struct file_task *task = take(&hand->done);
     pthread_mutex_unlock(&hand->lock);
+    hand->untaken -= task != NULL;
     return task;
 }
