@@ -324,7 +324,7 @@ local function part(options, kind)
     for _, field in ipairs(descriptor.FIELDS[kind]) do
         own[field.name], options[field.name] = options[field.name], nil
     end
-    return own
+    return descriptor.checked(own)
 end
 
 --- Files below a folder, beside the file that says so: `app:files("/assets/*", "public")`.

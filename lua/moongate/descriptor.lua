@@ -42,7 +42,16 @@ M.FIELDS = {
     },
 }
 
+local checked_before = setmetatable({}, { __mode = "k" })
+
+--- Options that were checked as part of others: a second time they would be read as if a user had written them, milliseconds as seconds.
+function M.checked(options)
+    checked_before[options] = true
+    return options
+end
+
 local function options_of(kind, given, what)
+    if given and checked_before[given] then return given end
     return schema.demand(schema.record(M.FIELDS[kind]), given or {}, what, -1)
 end
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/must.h"
-#include "gate/gate.h"
+#include "gate/side.h"
 
 enum { LATE_MS = 1000, PATIENT_MS = 5000 };
 
@@ -314,6 +314,10 @@ static void arrived(struct mg_worker *w, const struct net_event *event)
 {
     uint32_t conn = event->conn;
     struct client *client = &w->clients[conn];
+    if (client->phase == CLIENT_TUNNEL) {
+        side_tunnel_bytes(w, conn, event->bytes, event->count);
+        return;
+    }
     if (client->phase == CLIENT_LAST) {
         client->linger = true; /* closing in front of unread bytes would reset what the client has not taken yet */
         return;
@@ -361,6 +365,8 @@ static void too_slow(struct mg_worker *w, uint32_t conn)
         content_give_up(w, client);
         client_settle(w, conn);
         break;
+    case CLIENT_TUNNEL: /* its upstream has the time */
+        break;
     case CLIENT_IDLE:
     case CLIENT_LAST:
         if (conn_queued(w->net, conn) > 0) /* not idle: it takes its answer slowly, but it does (limits.write_stall) */
@@ -376,7 +382,9 @@ static void peer_ended(struct mg_worker *w, uint32_t conn)
 {
     struct client *client = &w->clients[conn];
     client->ended = true;
-    if (client->phase == CLIENT_CONTENT)
+    if (client->phase == CLIENT_TUNNEL)
+        side_tunnel_end(w, conn);
+    else if (client->phase == CLIENT_CONTENT)
         content_arrived(w, conn);
     else if (client->phase == CLIENT_UNREAD)
         client_make_ready(w, conn);

@@ -34,7 +34,7 @@ enum gate_user {
 
 /*  IDLE ─bytes─▶ HEAD ─head whole─▶ IDLE or CONTENT ─end of content─▶ IDLE
  *                                      └─answered early─▶ UNREAD ─▶ IDLE        any ─▶ LAST: nothing more is read as HTTP */
-enum client_phase { CLIENT_IDLE, CLIENT_HEAD, CLIENT_CONTENT, CLIENT_UNREAD, CLIENT_LAST };
+enum client_phase { CLIENT_IDLE, CLIENT_HEAD, CLIENT_CONTENT, CLIENT_UNREAD, CLIENT_LAST, CLIENT_TUNNEL /* all bytes are an upstream's */ };
 
 /* Input that could not be used up in the turn it came. */
 struct kept {
@@ -85,7 +85,7 @@ struct request {
     struct arena arena;
     struct net_queue out;  /* until it is this request's turn */
     struct http_out_field *fields, **fields_end;
-    struct slice reason;
+    struct slice reason, trailers; /* trailers: lines that go behind chunks */
     bool own_date, own_server, own_type, drops; /* drops: some of the fields only keep an upstream's out */
     double length_left;    /* of an answer with FRAMING_LENGTH */
     struct http_body body;

@@ -175,6 +175,12 @@ void client_let_on(struct mg_worker *w, uint32_t conn)
     client_make_ready(w, conn);
 }
 
+/* What comes behind a request that wants to change the protocol is another request only if it does not get its way. */
+static bool may_leave_http(const struct mg_worker *w, const struct client *client)
+{
+    return client->last != NONE && w->requests[client->last].pub.head.flags & HEAD_UPGRADE;
+}
+
 int32_t client_parse(struct mg_worker *w)
 {
     struct input *in = &w->in;
@@ -188,7 +194,7 @@ int32_t client_parse(struct mg_worker *w)
             input_finish(w);
             return -1;
         }
-        if (client->running >= w->settings.pipeline || hold_back(w, in->conn)) {
+        if (client->running >= w->settings.pipeline || may_leave_http(w, client) || hold_back(w, in->conn)) {
             uint32_t conn = in->conn;
             input_wait(w, client);
             if (client->open && client->clogged)

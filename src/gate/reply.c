@@ -380,6 +380,46 @@ void reply_refuse(struct mg_worker *w, struct request *r, uint32_t status, const
     reply_whole(w, r, status, MG_CONTENT_TEXT, text, (uint32_t)bytes < sizeof text ? (uint32_t)bytes : (uint32_t)sizeof text - 1);
 }
 
+/* ---- heads of 1xx ---- */
+
+/* A head as it stands: status line, lines, an empty one. It counts neither as the answer nor as its content. */
+static int write_1xx(struct mg_worker *w, struct request *r, uint32_t status, struct slice lines)
+{
+    char line[64];
+    struct slice phrase = http_status_phrase((uint16_t)status);
+    uint32_t bytes = (uint32_t)snprintf(line, sizeof line, "HTTP/1.1 %u %.*s\r\n", status, (int)phrase.bytes, phrase.at);
+    uint32_t whole = bytes + lines.bytes + 2;
+    char *out = whole <= DIRECT_MAX ? out_room(w, r, whole) : NULL;
+    if (!out)
+        return whole <= DIRECT_MAX ? -ENOBUFS : -E2BIG;
+    memcpy(out, line, bytes);
+    memcpy(out + bytes, lines.at, lines.bytes);
+    memcpy(out + whole - 2, "\r\n", 2);
+    out_commit(w, r, whole);
+    r->bytes_out -= whole;
+    return 0;
+}
+
+void reply_interim(struct mg_worker *w, struct request *r, uint32_t status, struct slice lines)
+{
+    if (r->pub.conn != NONE && r->state == REQUEST_RUNNING && r->pub.head.minor == 1)
+        write_1xx(w, r, status, lines); /* one that does not fit is left out: the client can do without */
+}
+
+int reply_switch(struct mg_worker *w, struct request *r, struct slice lines)
+{
+    if (r->pub.conn == NONE || r->state != REQUEST_RUNNING || !request_is_first(w, r) || r->next != NONE)
+        return -EPIPE;
+    int error = write_1xx(w, r, 101, lines);
+    if (error)
+        return error;
+    r->state = REQUEST_STREAMING;
+    r->framing = FRAMING_CLOSE;
+    r->close = true;
+    begun(w, r, 101);
+    return 0;
+}
+
 /* ---- streams ---- */
 
 static int begin(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, double length, struct slice ready)
@@ -502,6 +542,13 @@ int reply_wait(struct mg_worker *w, struct request *r, uint32_t mark, double tok
     return 0;
 }
 
+static bool end_chunks(struct mg_worker *w, struct request *r)
+{
+    if (r->trailers.bytes == 0)
+        return out_write(w, r, "0\r\n\r\n", 5) == 0;
+    return out_write(w, r, "0\r\n", 3) == 0 && out_write(w, r, r->trailers.at, r->trailers.bytes) == 0 && out_write(w, r, "\r\n", 2) == 0;
+}
+
 int reply_end(struct mg_worker *w, struct request *r, bool abort)
 {
     if (r->state != REQUEST_STREAMING)
@@ -512,7 +559,7 @@ int reply_end(struct mg_worker *w, struct request *r, bool abort)
     }
     bool whole = !abort && !(r->framing == FRAMING_LENGTH && r->length_left > 0 && !r->head_only);
     if (whole && r->framing == FRAMING_CHUNKED && !r->head_only)
-        whole = out_write(w, r, "0\r\n\r\n", 5) == 0;
+        whole = end_chunks(w, r);
     if (!whole) {
         r->close = true; /* cut short: with chunked or a length the client can tell */
         w->clients[r->pub.conn].phase = CLIENT_LAST;

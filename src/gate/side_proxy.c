@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "gate/fetch.h"
+#include "gate/lend.h"
 #include "gate/side.h"
 #include "proxy/edit.h"
 #include "proxy/terms.h"
@@ -115,6 +116,28 @@ static void send_read(struct mg_worker *w, struct request *r, struct slice conte
     proxy_send(w->side->proxy, r->exchange, content.at, content.bytes, 1); /* what goes wrong comes as an event */
 }
 
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
+}
+
+/* TE: trailers (RFC 9110 §10.1.4). */
+static bool takes_trailers(const struct request *r)
+{
+    int at = r->pub.head.minor == 1 ? http_head_find(&r->pub.head, FIELD_TE, 0) : -1;
+    if (at < 0)
+        return false;
+    struct http_span value = r->pub.head.fields[at].value;
+    const char *text = r->pub.bytes + value.at;
+    for (uint32_t from = 0, to; from < value.bytes; from = to + 1) {
+        for (to = from; to < value.bytes && is_word(text[to]); to++)
+            ;
+        if (to - from == 8 && strncasecmp(text + from, "trailers", 8) == 0)
+            return true;
+    }
+    return false;
+}
+
 int side_forward(struct mg_worker *w, struct request *r, int upstream, int terms, struct slice target, struct slice content, uint32_t user,
                  uint32_t *ret_exchange)
 {
@@ -142,6 +165,9 @@ int side_forward(struct mg_worker *w, struct request *r, int upstream, int terms
         .server = wanted->server,
         .edits = wanted->edits,
         .terms = terms,
+        .trailers = takes_trailers(r),
+        .interims = user == r->pub.slot && r->pub.head.minor == 1,
+        .upgrades = user == r->pub.slot && request_is_first(w, r),
         .trusted = w->trust.count > 0 && trust_has(&w->trust, request_peer(w, r)),
         .body_kind = was_read ? BODY_LENGTH : r->body.kind,
         .length = was_read ? content.bytes : r->body.kind == BODY_LENGTH ? (uint64_t)r->pub.head.content_length : 0,
@@ -226,6 +252,103 @@ static void on_head(struct mg_worker *w, struct request *r, const struct proxy_e
         refuse_head(w, r, "the upstream's status is none of an answer");
 }
 
+/* ---- what comes beside content ---- */
+
+/* Field lines of such a head as they go to the client, in the request's arena; at NULL: there is no room. `upgrade`: that one, too. */
+static struct slice lines_of(struct request *r, const struct proxy_event *event, bool upgrade)
+{
+    static const char connection[] = "Connection: upgrade\r\n";
+    uint32_t used = 0, room = event->head->bytes + (uint32_t)sizeof connection;
+    char *lines = arena_get(&r->arena, room + event->head->field_count * 4u);
+    for (uint32_t i = 0; lines && i < event->head->field_count; i++) {
+        const struct http_field_line *line = &event->head->fields[i];
+        if (forward_set_has(&event->skip, i) && !(upgrade && line->id == FIELD_UPGRADE))
+            continue;
+        memcpy(lines + used, event->bytes + line->name.at, line->name.bytes);
+        used += line->name.bytes;
+        memcpy(lines + used, ": ", 2);
+        memcpy(lines + used + 2, event->bytes + line->value.at, line->value.bytes);
+        used += line->value.bytes + 4u;
+        memcpy(lines + used - 2, "\r\n", 2);
+    }
+    if (lines && upgrade) {
+        memcpy(lines + used, connection, sizeof connection - 1);
+        used += (uint32_t)sizeof connection - 1;
+    }
+    return (struct slice){ lines, used };
+}
+
+static void on_interim(struct mg_worker *w, struct request *r, const struct proxy_event *event)
+{
+    struct slice lines = lines_of(r, event, false);
+    if (lines.at)
+        reply_interim(w, r, event->status, lines);
+}
+
+static void on_trailers(struct request *r, const struct proxy_event *event)
+{
+    struct slice lines = lines_of(r, event, false);
+    if (lines.at)
+        r->trailers = lines;
+}
+
+/* ---- tunnels ---- */
+
+/* From now on the client's bytes are the upstream's, beginning with those that are here already. */
+static void on_switch(struct mg_worker *w, struct request *r, const struct proxy_event *event)
+{
+    struct slice lines = lines_of(r, event, true);
+    uint32_t conn = r->pub.conn;
+    if (!lines.at || reply_switch(w, r, lines) < 0) {
+        refuse_head(w, r, "the upstream's response head is too large");
+        return;
+    }
+    struct client *client = &w->clients[conn];
+    struct kept *kept = client->kept;
+    client->kept = NULL;
+    client->phase = CLIENT_TUNNEL;
+    client->full = false;
+    conn_deadline(w->net, conn, 0);
+    if (conn_is_paused(w->net, conn))
+        conn_resume(w->net, conn);
+    if (kept)
+        side_tunnel_bytes(w, conn, kept->bytes + kept->begin, kept->end - kept->begin);
+    kept_drop(w, &kept);
+    if (w->clients[conn].ended)
+        side_tunnel_end(w, conn);
+}
+
+static struct request *tunnel_of(struct mg_worker *w, uint32_t conn)
+{
+    uint32_t slot = w->clients[conn].first;
+    return slot != NONE && w->requests[slot].exchange != NONE ? &w->requests[slot] : NULL;
+}
+
+void side_tunnel_bytes(struct mg_worker *w, uint32_t conn, const char *bytes, uint32_t count)
+{
+    struct request *r = tunnel_of(w, conn);
+    if (r && count && proxy_send(w->side->proxy, r->exchange, bytes, count, 0) > (int)w->settings.window_bytes)
+        conn_pause(w->net, conn);
+}
+
+void side_tunnel_end(struct mg_worker *w, uint32_t conn)
+{
+    struct request *r = tunnel_of(w, conn);
+    if (r)
+        proxy_send(w->side->proxy, r->exchange, "", 0, 1);
+}
+
+/* The upstream takes more of what the client sends. */
+static void on_writable(struct mg_worker *w, struct request *r)
+{
+    if (r->pub.conn != NONE && w->clients[r->pub.conn].phase == CLIENT_TUNNEL)
+        conn_resume(w->net, r->pub.conn);
+    else
+        feed(w, r);
+}
+
+/* ---- content ---- */
+
 void side_proxy_pause(struct mg_worker *w, struct request *r)
 {
     r->paused = true;
@@ -262,8 +385,14 @@ void side_on_proxy(struct mg_worker *w, const struct proxy_event *event)
         return;
     if (event->kind == PROXY_END || event->kind == PROXY_FAILED || event->kind == PROXY_BROKEN)
         r->exchange = NONE;
-    if (event->kind == PROXY_HEAD)
+    if (event->kind == PROXY_HEAD && event->status == 101)
+        on_switch(w, r, event);
+    else if (event->kind == PROXY_HEAD)
         on_head(w, r, event);
+    else if (event->kind == PROXY_INTERIM)
+        on_interim(w, r, event);
+    else if (event->kind == PROXY_TRAILERS)
+        on_trailers(r, event);
     else if (event->kind == PROXY_CONTENT)
         on_content(w, r, event);
     else if (event->kind == PROXY_END)
@@ -271,7 +400,7 @@ void side_on_proxy(struct mg_worker *w, const struct proxy_event *event)
     else if (event->kind == PROXY_FAILED)
         fail_proxied(w, r, event->status, event->bytes, event->count);
     else if (event->kind == PROXY_WRITABLE)
-        feed(w, r);
+        on_writable(w, r);
     if (event->kind == PROXY_BROKEN) {
         worker_log(w, MG_LOG_ERROR, event->bytes, event->count);
         reply_end(w, r, true);

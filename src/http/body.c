@@ -275,3 +275,8 @@ int64_t http_body_next(struct http_body *body, const char *bytes, uint32_t count
     *ret_bytes = run;
     return run;
 }
+
+int http_body_is_ending(const struct http_body *body)
+{
+    return body->kind == BODY_CHUNKED && body->state == STATE_LAST_LF;
+}

@@ -34,3 +34,6 @@ void http_body_begin_response(struct http_body *body, const struct http_head *he
  * is the end of the content. */
 int64_t http_body_next(struct http_body *body, const char *bytes, uint32_t count, uint32_t *ret_at,
                        uint32_t *ret_bytes);
+/* 1: the empty line behind the trailers has begun. What http_body_next() consumed before it, as far as trailer_bytes has grown, are lines of
+ * trailers. */
+int http_body_is_ending(const struct http_body *body);

@@ -192,6 +192,10 @@ int proxy_begin(struct proxy *proxy, int handle, const struct proxy_request *req
     x->wanted = upstream_seat(upstream, request->server);
     x->terms = terms;
     terms->users++;
+    struct slice upgrade = forward_upgrade(request, terms);
+    x->upgrade = upgrade.bytes ? forward_token_hash(upgrade) : 0;
+    x->interims = request->interims;
+    x->trailers = request->trailers;
     x->method = request->head->method;
     x->body_kind = request->body_kind;
     x->content_left = request->body_kind == BODY_LENGTH ? request->length : 0;
@@ -289,8 +293,12 @@ int proxy_send(struct proxy *proxy, uint32_t exchange, const char *bytes, uint32
     if (x->body_kind == BODY_LENGTH)
         x->content_left -= count;
     x->sent_all = last || (x->body_kind == BODY_LENGTH && x->content_left == 0);
+    if (x->tunnel && x->sent_all)
+        conn_end(proxy->net, x->link->conn);
     if (x->state == EXCHANGE_WAITING)
         patience_for_head(proxy, x);
+    else if (x->tunnel && !conn_is_paused(proxy->net, x->link->conn))
+        patience_for_content(proxy, x);
     return waiting(proxy, x);
 }
 

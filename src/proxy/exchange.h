@@ -14,7 +14,9 @@ struct net_event;
 
 enum proxy_event_kind {
     PROXY_NONE,
-    PROXY_HEAD,     /* the final response head: head, bytes, skip, body_kind, length */
+    PROXY_HEAD,     /* the final response head: head, bytes, skip, body_kind, length. 101: what follows, both ways, are bytes of a tunnel */
+    PROXY_INTERIM,  /* before it, where the request wants them: a 1xx head that is for the client: status, head, bytes, skip */
+    PROXY_TRAILERS, /* before END, where the request wants them: head, bytes, skip of fields behind the content */
     PROXY_CONTENT,  /* bytes/count of content, framing taken off; lent until the next proxy_event_next() */
     PROXY_END,      /* the response is whole */
     PROXY_FAILED,   /* instead of a head: status 502, 503 or 504; bytes/count a sentence for log and error page */
@@ -41,7 +43,7 @@ struct proxy_event {
  * -EINVAL (answer 400), -EBADMSG (400), -E2BIG (431). Anything later comes as an event. */
 int proxy_begin(struct proxy *proxy, int upstream, const struct proxy_request *request, uint32_t user, uint32_t *ret_exchange);
 
-/* Request content, in order; copied. `last` (with or without bytes) ends it. Returns the bytes waiting to be taken by the server: above
+/* Request content, or bytes of a tunnel, in order; copied. `last` (with or without bytes) ends it. Returns the bytes waiting to be taken by the server: above
  * window_bytes stop reading the client until PROXY_WRITABLE. -EMSGSIZE: more or less than the length announced; nothing was taken, abort.
  * -EPIPE: nothing more is taken; the exchange has ended, or its last event is due. -ENOBUFS: the same, for want of memory. */
 int proxy_send(struct proxy *proxy, uint32_t exchange, const char *bytes, uint32_t count, int last);

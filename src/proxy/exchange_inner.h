@@ -54,6 +54,7 @@ struct exchange {
     uint8_t ending;        /* the proxy_event_kind that ends it; 0: not over */
     uint8_t method, body_kind;
     uint8_t interim;       /* 1xx responses so far */
+    uint32_t upgrade;      /* hash of the protocol that the client wants to change to; 0: none */
     uint8_t attempt;       /* the first is 1; a stale connection that is replaced counts as none */
     bool sent_all : 1;     /* the request is complete */
     bool persistent : 1;   /* the response lets the connection be used again */

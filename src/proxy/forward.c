@@ -222,13 +222,21 @@ struct slice forward_upgrade(const struct proxy_request *request, const struct t
 {
     const struct http_head *head = request->head;
     struct slice none = { NULL, 0 };
-    if (!(head->flags & HEAD_UPGRADE) || head->minor == 0 || request->body_kind != BODY_NONE || request->own)
+    if (!(head->flags & HEAD_UPGRADE) || head->minor == 0 || request->body_kind != BODY_NONE || !request->upgrades)
         return none;
     int at = http_head_find(head, FIELD_UPGRADE, 0);
     if (at < 0 || http_head_find(head, FIELD_UPGRADE, at + 1) >= 0)
         return none;
     struct slice protocol = text_of(request->base, head->fields[at].value);
     return protocol.bytes && has_word(terms->upgrades, protocol) ? protocol : none;
+}
+
+uint32_t forward_token_hash(struct slice token)
+{
+    uint32_t hash = 2166136261u; /* FNV-1a */
+    for (uint32_t i = 0; i < token.bytes; i++)
+        hash = (hash ^ (uint8_t)(token.at[i] >= 'A' && token.at[i] <= 'Z' ? token.at[i] | 0x20 : token.at[i])) * 16777619u;
+    return hash | 1;
 }
 
 static void put_connection(struct out *out, const struct proxy_request *request, const struct terms *terms)

@@ -21,6 +21,7 @@ struct proxy_request {
     uint8_t trusted;       /* what the peer says of the client is passed on, with the peer behind it; else it is taken away */
     uint8_t trailers;      /* the client takes the trailers of the response: TE says so to the upstream */
     uint8_t interims;      /* PROXY_INTERIM is wanted */
+    uint8_t upgrades;      /* the protocol may be changed, as far as the terms let it */
     uint8_t own;           /* it is the gateway's own: nothing is added for one that is passed on (Via, X-Forwarded-…) */
     uint64_t length;       /* for BODY_LENGTH */
 };
@@ -52,6 +53,9 @@ struct forward_way {
 
 /* The protocol that the client wants to change to and the terms let pass: its one token, or bytes 0. */
 struct slice forward_upgrade(const struct proxy_request *request, const struct terms *terms);
+
+/* The same for any case of the same text, and never 0. */
+uint32_t forward_token_hash(struct slice token);
 
 /* Writes the request head: HTTP/1.1, Host, end-to-end fields, what a gateway adds (gateway.h), Connection with what it names (TE, Upgrade),
  * exactly one framing field if there is content. Expect is not passed on.

@@ -43,7 +43,8 @@ void patience_for_head(struct proxy *proxy, struct exchange *x)
 
 static uint32_t content_ms(const struct proxy *proxy, const struct exchange *x)
 {
-    return x->tunnel ? patience_ms(x->terms->tunnel_ms, proxy->options.tunnel_ms) : patience_ms(x->terms->between_ms, proxy->options.between_ms);
+    bool tunnel = x->tunnel && !x->sent_all; /* once the client has ended its side, the server is to do so as well */
+    return tunnel ? patience_ms(x->terms->tunnel_ms, proxy->options.tunnel_ms) : patience_ms(x->terms->between_ms, proxy->options.between_ms);
 }
 
 void patience_for_content(struct proxy *proxy, struct exchange *x)

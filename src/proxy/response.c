@@ -93,13 +93,50 @@ static int parse_head(struct proxy *proxy, struct exchange *x, struct http_head 
     return parse_partial(proxy, x->partial, &limits, ret_reason);
 }
 
-static void interim_arrived(struct proxy *proxy, struct exchange *x, uint16_t status)
+/* What of the exchange a head is told with; it lies in the partial one, if there is one, until the next event. */
+static void tell_head(struct proxy *proxy, struct exchange *x, enum proxy_event_kind kind, const struct http_head *head, const char *base,
+                      struct proxy_event *ret)
 {
-    partial_put(proxy, &x->partial);
-    if (status == 101)
-        exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_INTERIM, .reason = "101 (switching protocols) without being asked" });
-    else if (++x->interim > INTERIM_MAX)
+    proxy->partial_lent = x->partial;
+    x->partial = NULL;
+    *ret = (struct proxy_event){ .kind = (uint8_t)kind, .status = head->status, .user = x->user, .exchange = exchange_number(proxy, x),
+                                 .bytes = base, .length = head->content_length, .head = head };
+}
+
+/* 1: an event. */
+static int interim_arrived(struct proxy *proxy, struct exchange *x, const struct http_head *head, const char *base, struct proxy_event *ret)
+{
+    if (++x->interim > INTERIM_MAX) {
         exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_INTERIM, .reason = "more than 8 interim responses (1xx)" });
+        return 0;
+    }
+    if (!x->interims || head->status == 100) { /* whether content may come the client is told by whoever reads it */
+        partial_put(proxy, &x->partial);
+        return 0;
+    }
+    tell_head(proxy, x, PROXY_INTERIM, head, base, ret);
+    forward_response_skip(head, base, &ret->skip);
+    return 1;
+}
+
+/* Does a 101 change to the protocol that was asked for? */
+static bool is_asked_for(const struct exchange *x, const struct http_head *head, const char *base)
+{
+    int at = http_head_find(head, FIELD_UPGRADE, 0);
+    if (!x->upgrade || at < 0 || !(head->flags & HEAD_UPGRADE) || http_head_find(head, FIELD_UPGRADE, at + 1) >= 0)
+        return false;
+    const struct http_span value = head->fields[at].value;
+    return forward_token_hash((struct slice){ base + value.at, value.bytes }) == x->upgrade;
+}
+
+/* From here on both sides may say what they like for as long as they like. */
+static void begin_tunnel(struct exchange *x)
+{
+    x->tunnel = true;
+    x->sent_all = x->persistent = false;
+    x->total_due_ms = 0;
+    x->body_kind = BODY_UNTIL_CLOSE;
+    x->body = (struct http_body){ .kind = BODY_UNTIL_CLOSE };
 }
 
 static void head_arrived(struct proxy *proxy, struct exchange *x, struct http_head *head, const char *base, struct proxy_event *ret)
@@ -108,13 +145,13 @@ static void head_arrived(struct proxy *proxy, struct exchange *x, struct http_he
     hedge_drop(proxy, x);
     x->hedge_due_ms = 0;
     choice_answered(proxy, x->link, head->status);
-    proxy->partial_lent = x->partial;
-    x->partial = NULL;
     exchange_move(x, EXCHANGE_CONTENT);
     http_body_begin_response(&x->body, head, (enum http_method)x->method);
     x->persistent = head->flags & HEAD_KEEP_ALIVE && x->body.kind != BODY_UNTIL_CLOSE;
-    *ret = (struct proxy_event){ .kind = PROXY_HEAD, .body_kind = x->body.kind, .status = head->status, .user = x->user,
-                                 .exchange = exchange_number(proxy, x), .bytes = base, .length = head->content_length, .head = head };
+    if (head->status == 101)
+        begin_tunnel(x);
+    tell_head(proxy, x, PROXY_HEAD, head, base, ret);
+    ret->body_kind = x->body.kind;
     forward_response_skip(head, base, &ret->skip);
     if (x->body.done)
         exchange_finish(proxy, x);
@@ -134,8 +171,10 @@ static int take_head(struct proxy *proxy, struct exchange *x, struct proxy_event
         attempt_over(proxy, x, (struct failure){ .cause = bytes == -ENOBUFS ? CAUSE_MEMORY : CAUSE_HEAD, .reason = reason });
         return 0;
     }
-    if (head->status < 200) {
-        interim_arrived(proxy, x, head->status);
+    if (head->status < 200 && head->status != 101)
+        return interim_arrived(proxy, x, head, base, ret);
+    if (head->status == 101 && !is_asked_for(x, head, base)) {
+        exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_INTERIM, .reason = "101 (switching protocols) without being asked" });
         return 0;
     }
     if (attempt_repeat(proxy, x, head->status))
@@ -144,10 +183,56 @@ static int take_head(struct proxy *proxy, struct exchange *x, struct proxy_event
     return 1;
 }
 
+/* ---- trailers ---- */
+
+/* Lines of trailers are kept behind a status line, so that they can be parsed as a head. */
+static void trailers_keep(struct proxy *proxy, struct exchange *x, const char *bytes, uint32_t count)
+{
+    static const char line[] = "HTTP/1.1 200 OK\r\n";
+    if (!x->partial && (x->partial = partial_get(proxy))) {
+        memcpy(x->partial->text, line, sizeof line - 1);
+        x->partial->bytes = sizeof line - 1;
+    }
+    if (!x->partial || x->partial->bytes + count + 2 > PARTIAL_HEAD_BYTES) {
+        x->trailers = false; /* there is no room: they are left out, as anybody on the way may do (RFC 9110 §6.5.2) */
+        partial_put(proxy, &x->partial);
+        return;
+    }
+    memcpy(x->partial->text + x->partial->bytes, bytes, count);
+    x->partial->bytes += count;
+}
+
+/* Of what was just consumed; `before`: bytes of trailers until then. */
+static void trailers_arrived(struct proxy *proxy, struct exchange *x, const char *from, uint32_t consumed, uint32_t before)
+{
+    uint32_t added = x->body.trailer_bytes - before, end = x->body.done ? 2 : http_body_is_ending(&x->body) ? 1 : 0;
+    if (added > 0 && x->trailers)
+        trailers_keep(proxy, x, from + consumed - end - added, added);
+}
+
+/* 1: an event. */
+static int trailers_end(struct proxy *proxy, struct exchange *x, struct proxy_event *ret)
+{
+    const struct http_head_limits limits = { PARTIAL_HEAD_BYTES, PARTIAL_HEAD_BYTES, HTTP_FIELDS_MAX };
+    struct partial *partial = x->partial;
+    const char *reason;
+    memcpy(partial->text + partial->bytes, "\r\n", 2);
+    partial->bytes += 2;
+    http_scan_begin(&proxy->scan, partial->text, partial->bytes);
+    if (http_response_parse(&proxy->scan, 0, &limits, &partial->progress, &partial->head, &reason) != (int)partial->bytes) {
+        exchange_fail(proxy, x, (struct failure){ .cause = CAUSE_CONTENT });
+        return 0;
+    }
+    tell_head(proxy, x, PROXY_TRAILERS, &partial->head, partial->text, ret);
+    forward_trailer_skip(&partial->head, partial->text, &ret->skip);
+    exchange_finish(proxy, x);
+    return 1;
+}
+
 /* 1: an event. */
 static int take_content(struct proxy *proxy, struct exchange *x, struct proxy_event *ret)
 {
-    uint32_t at, count;
+    uint32_t at, count, trailer_bytes = x->body.trailer_bytes;
     const char *from = proxy->input;
     int64_t bytes = http_body_next(&x->body, from, proxy->input_bytes, &at, &count);
     if (bytes <= 0) {
@@ -155,6 +240,9 @@ static int take_content(struct proxy *proxy, struct exchange *x, struct proxy_ev
         return 0;
     }
     consume(proxy, (uint32_t)bytes);
+    trailers_arrived(proxy, x, from, (uint32_t)bytes, trailer_bytes);
+    if (x->body.done && x->partial)
+        return trailers_end(proxy, x, ret);
     *ret = (struct proxy_event){ .kind = PROXY_CONTENT, .user = x->user, .exchange = exchange_number(proxy, x), .bytes = from + at, .count = count };
     if (x->body.done)
         exchange_finish(proxy, x);

@@ -77,6 +77,7 @@ local function request_of(text, o)
     request.body_kind = chunked and ffi.C.BODY_CHUNKED or length >= 0 and ffi.C.BODY_LENGTH or ffi.C.BODY_NONE
     request.length = math.max(length, 0)
     request.terms, request.path = o.terms or 0, slice(o.path)
+    for _, flag in ipairs { "trailers", "interims", "upgrades" } do request[flag] = o[flag] and 1 or 0 end
     return request, head, bytes
 end
 
@@ -126,6 +127,15 @@ local take = {
     [ffi.C.PROXY_HEAD] = function(x, event)
         assert(not x.status, "a second head")
         x.status, x.fields, x.body_kind, x.length = event.status, fields_of(event), event.body_kind, tonumber(event.length)
+    end,
+    [ffi.C.PROXY_INTERIM] = function(x, event)
+        assert(not x.status, "an interim response behind the final one")
+        x.interim = x.interim or {}
+        table.insert(x.interim, { status = event.status, fields = fields_of(event) })
+    end,
+    [ffi.C.PROXY_TRAILERS] = function(x, event)
+        assert(x.status and not x.trailers)
+        x.trailers = fields_of(event)
     end,
     [ffi.C.PROXY_CONTENT] = function(x, event)
         assert(x.status and event.count > 0)

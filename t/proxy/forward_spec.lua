@@ -32,6 +32,7 @@ local function forward(text, options)
     request.scheme, request.id = slice(o.scheme), slice(o.id)
     request.body_kind, request.length = o.kind or ffi.C.BODY_NONE, o.length or 0
     request.trusted, request.trailers, request.own = o.trusted and 1 or 0, o.trailers and 1 or 0, o.own and 1 or 0
+    request.upgrades = o.upgrades and 1 or 0
     local terms, texts = ffi.new("struct terms", 0), {}
     terms.forwarded, terms.host = o.forwarded or ffi.C.FORWARDED_X, o.host or 0
     terms.ids, terms.traces = o.ids and 1 or 0, o.traces and 1 or 0
