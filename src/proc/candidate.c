@@ -46,7 +46,7 @@ static void __attribute__((noreturn)) child_main(const struct options *options, 
         _exit(EXIT_SYSTEM);
     signals_reset(SIGNALS_OF_CHILD);
     if (ends->err >= 0)
-        nice(5);
+        (void)!nice(5); /* it works as well without */
     if (ends->err >= 0)
         dup2(ends->err, STDERR_FILENO);
     int keep[] = { ends->out, ends->sources };
