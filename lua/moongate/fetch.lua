@@ -19,7 +19,7 @@ local url = require "moongate.url"
 local M = {}
 
 local C = abi.C
-local NONE, BUSY = 4294967295, -16
+local NONE, TOO_MANY = 4294967295, -24
 local TOTAL_MS, REDIRECTS, DAY = 60000, 5, 86400000
 local NO_CONTENT, CHUNKED = -2, -1
 local PIECE = 16384 -- of a long string on its way up
@@ -273,7 +273,7 @@ local function begin(request)
     if slot < 0 then slot = NONE end
     local length = length_of(request)
     local number = C.mg_fetch_begin(abi.worker, handle, terms, head, #head, length, slot)
-    if number == BUSY then -- some may be held by nobody any more
+    if number == TOO_MANY then -- some may be held by nobody any more
         collectgarbage()
         number = C.mg_fetch_begin(abi.worker, handle, terms, head, #head, length, slot)
     end

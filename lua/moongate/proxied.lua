@@ -96,8 +96,9 @@ end
 
 local CANNOT = "the request cannot be forwarded"
 local REASONS = {
-    [-32] = "the client has gone", [-16] = "too many fetches are open (limits.fetches), or its content was read in pieces before",
-    [-114] = "it is being forwarded, or answered, already",
+    [-32] = "the client has gone", [-16] = "its content was read, or sent, in pieces before: req:text() keeps it",
+    [-24] = "too many fetches are open (limits.fetches)",
+    [-114] = "it is answered already",
 }
 
 --- Forwards a request and waits for the head of the response. Or nil, message, status.

@@ -383,7 +383,7 @@ EXPORT int32_t mg_fetch_forward(struct mg_worker *w, uint32_t slot, int32_t upst
                                 const char *content, uint32_t content_bytes)
 {
     struct request *r = unanswered(w, slot);
-    if (!r || r->fetch != NONE)
+    if (!r)
         return -EALREADY;
     return fetch_forward(w, r, upstream, terms, (struct slice){ target, bytes }, (struct slice){ content, content_bytes });
 }

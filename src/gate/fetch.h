@@ -40,8 +40,10 @@ void fetches_free(struct mg_worker *w, struct fetch_store *store);
 uint32_t fetches_open(const struct mg_worker *w);
 
 /* Begins a request whose whole head is in `head`, for an upstream. `length`: of its content, or FETCH_CHUNKED or FETCH_NO_CONTENT. `slot`:
- * the request that it is for, or NONE. A handle ≥ 0; -EBUSY (limits.fetches), -EINVAL (border.text says why), or as proxy_begin(). */
+ * the request that it is for, or NONE. A handle ≥ 0; -EMFILE (limits.fetches), -EINVAL (border.text says why), or as proxy_begin(). */
 int32_t fetch_begin(struct mg_worker *w, int upstream, int terms, struct slice head, double length, uint32_t slot);
+/* Gives up the response that was looked at so far: the request is forwarded anew. */
+void fetch_drop(struct mg_worker *w, struct request *r);
 /* Forwards a client's request, whose response is not sent on by itself. As side_reply_proxy(), but a handle. */
 int32_t fetch_forward(struct mg_worker *w, struct request *r, int upstream, int terms, struct slice target, struct slice content);
 struct fetch *fetch_at(struct mg_worker *w, int32_t handle); /* NULL: closed */

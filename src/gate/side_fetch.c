@@ -381,7 +381,7 @@ int32_t fetch_begin(struct mg_worker *w, int upstream, int terms, struct slice h
         return error;
     struct fetch *f = fetch_get(w, slot);
     if (!f)
-        return refuse(w, -EBUSY, "too many fetches are open (limits.fetches)");
+        return refuse(w, -EMFILE, "too many fetches are open (limits.fetches)");
     const struct proxy_request request = {
         .head = &w->side->fetches->head,
         .base = w->side->fetches->text,
@@ -398,11 +398,19 @@ int32_t fetch_begin(struct mg_worker *w, int upstream, int terms, struct slice h
     return refuse(w, error, error == -EINVAL ? "its target has bytes that must not be in it" : "no more requests can be sent now");
 }
 
+void fetch_drop(struct mg_worker *w, struct request *r)
+{
+    struct fetch *f = r->fetch != NONE ? at_index(w, r->fetch) : NULL;
+    if (f)
+        fetch_close(w, f);
+}
+
 int32_t fetch_forward(struct mg_worker *w, struct request *r, int upstream, int terms, struct slice target, struct slice content)
 {
+    fetch_drop(w, r);
     struct fetch *f = fetch_get(w, r->pub.slot);
     if (!f)
-        return refuse(w, -EBUSY, "too many fetches are open (limits.fetches)");
+        return refuse(w, -EMFILE, "too many fetches are open (limits.fetches)");
     r->fetch = index_of(w, f);
     int error = side_forward(w, r, upstream, terms, target, content, USER_FETCHES | r->fetch, &f->exchange);
     if (!error)

@@ -190,6 +190,7 @@ int side_forward(struct mg_worker *w, struct request *r, int upstream, int terms
 int side_reply_proxy(struct mg_worker *w, struct request *r, int upstream, int terms, struct slice target, struct slice content)
 {
     uint32_t exchange;
+    fetch_drop(w, r);
     return side_forward(w, r, upstream, terms, target, content, r->pub.slot, &exchange);
 }
 
