@@ -60,11 +60,6 @@ struct client {
 
 enum request_state { REQUEST_FREE, REQUEST_RUNNING, REQUEST_STREAMING, REQUEST_ENDED };
 
-/* What a script has said of how its request is forwarded: in the request's arena. */
-struct wanted {
-    struct slice server, key, edits; /* as of struct proxy_request */
-};
-
 struct request {
     struct mg_request pub; /* first: Lua's view */
     struct routes *routes; /* that it was matched with; counted there while the slot is taken */

@@ -18,6 +18,11 @@ struct side {
 /* budget.c */
 double budget_of_worker(const struct mg_worker *w); /* what it may keep in memory of files now */
 
+/* What a script has said of how its request is forwarded: in the request's arena. */
+struct wanted {
+    struct slice server, key, edits; /* as of struct proxy_request */
+};
+
 /* side_proxy.c */
 /* Forwards a request; events of the exchange name `user`. 0, or what goes wrong, as of proxy_begin(); -EPIPE, -EBUSY, -ENOBUFS. */
 int side_forward(struct mg_worker *w, struct request *r, int upstream, int terms, struct slice target, struct slice content, uint32_t user,
