@@ -159,7 +159,6 @@ struct mg_worker {
     struct trust trust;
     struct log_sink access, errors;
     int access_json, log_level;
-    enum net_engine engine; /* as the config says */
     struct talk talk;
     uint32_t generation; /* that is served, or being started with */
     bool is_looking /* overdue.c */, draining, patient, stopping, waited, ended, drained_told;

@@ -64,7 +64,6 @@ static struct net_options net_options_of(const struct mg_worker *w)
         .connections = (uint32_t)w->settings.connections,
         .buffer_bytes = (uint32_t)w->settings.buffer_bytes,
         .stall_ms = (uint32_t)w->settings.write_ms,
-        .engine = w->engine,
     };
 }
 
@@ -96,8 +95,8 @@ static void adapt_rooms(struct mg_worker *w)
 int worker_open(struct mg_worker *w, const char *engine)
 {
     char message[512] = "";
-    w->engine = net_engine_named(engine);
     struct net_options options = net_options_of(w);
+    options.engine = net_engine_named(engine);
     w->net = net_new(&options, message, sizeof message);
     if (!w->net)
         return refuse_to_serve(w, -ENOSYS, message);

@@ -18,7 +18,9 @@ enum { CLAIM_ATTEMPTS = 10, CONTROL_BACKLOG = 256 };
 /* What helps where a container has nothing to write to. */
 static const char *cure_of(int error)
 {
-    return error == EROFS ? "; set MOONGATE_RUNTIME_DIR to a folder that can be written (in a container: --tmpfs /run/moongate)" : "";
+    return error == EROFS
+             ? "; set MOONGATE_RUNTIME_DIR to a folder that can be written (in a container: --tmpfs /tmp -e MOONGATE_RUNTIME_DIR=/tmp/moongate)"
+             : "";
 }
 
 /* Whether `folder` is there (made when it is not), ours, and has none of the `forbidden` bits of others in its mode. */
