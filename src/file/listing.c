@@ -3,9 +3,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,10 +30,26 @@ struct rows {
 
 /* ---- reading ---- */
 
-static bool row_add(struct rows *rows, int fd, const char *name)
+/* What a link leads to, as far as that may be reached. */
+static bool link_follow(const struct file_load *load, const char *name, struct stat *ret_st)
+{
+    const struct file_entry *entry = load->entry;
+    struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = file_open_resolve((enum file_links)entry->folder->options.links) };
+    char path[FILE_PATH_BYTES_MAX];
+    if (snprintf(path, sizeof path, "%s%s", entry->name, name) >= FILE_PATH_BYTES_MAX)
+        return false;
+    int fd = (int)syscall(SYS_openat2, load->root->fd, path, &how, sizeof how);
+    bool found = fd >= 0 && fstat(fd, ret_st) == 0;
+    if (fd >= 0)
+        close(fd);
+    return found;
+}
+
+static bool row_add(struct rows *rows, const struct file_load *load, int fd, const char *name)
 {
     struct stat st;
-    if (fstatat(fd, name, &st, 0) < 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+    bool found = fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && (!S_ISLNK(st.st_mode) || link_follow(load, name, &st));
+    if (!found || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
         return true; /* gone, or nothing that would be sent */
     if (rows->count == rows->room) {
         uint32_t room = rows->room ? rows->room * 2 : 64;
@@ -46,7 +64,7 @@ static bool row_add(struct rows *rows, int fd, const char *name)
     return copy != NULL;
 }
 
-static int rows_read(struct rows *rows, const struct file_task *task, int fd, bool hidden)
+static int rows_read(struct rows *rows, const struct file_load *load, int fd, bool hidden)
 {
     DIR *folder = fdopendir(fd);
     if (!folder) {
@@ -58,9 +76,9 @@ static int rows_read(struct rows *rows, const struct file_task *task, int fd, bo
         if (strcmp(each->d_name, ".") == 0 || strcmp(each->d_name, "..") == 0 || (each->d_name[0] == '.' && !hidden))
             continue;
         rows->cut = rows->count == NAMES_MAX;
-        if (rows->cut || file_task_is_vain(task))
+        if (rows->cut || file_task_is_vain(&load->task))
             break;
-        error = row_add(rows, dirfd(folder), each->d_name) ? 0 : -ENOMEM;
+        error = row_add(rows, load, dirfd(folder), each->d_name) ? 0 : -ENOMEM;
     }
     closedir(folder);
     return error;
@@ -184,7 +202,7 @@ void listing_run(struct file_task *task)
     char order = entry->name[entry->path_bytes + 1], *text = NULL;
     size_t bytes = 0;
     int fd = fcntl(load->fd, F_DUPFD_CLOEXEC, 0);
-    int error = fd < 0 ? -errno : rows_read(&rows, task, fd, entry->folder->options.hidden);
+    int error = fd < 0 ? -errno : rows_read(&rows, load, fd, entry->folder->options.hidden);
     FILE *out = error ? NULL : open_memstream(&text, &bytes);
     if (out) {
         if (rows.count)

@@ -176,9 +176,6 @@ void client_answered(struct mg_worker *w, struct request *r); /* r has ended: mo
 void client_drain_all(struct mg_worker *w);
 void client_update_drain(struct mg_worker *w, uint32_t conn);
 void client_lost(struct mg_worker *w, uint32_t conn);
-/* budget.c: limits.cache, shared by all workers */
-void budget_publish(struct mg_worker *w); /* once a turn */
-void budget_on_timer(struct mg_worker *w);
 /* kept.c: input for later. -ENOBUFS: limits.buffers is reached. */
 int kept_append(struct mg_worker *w, struct kept **kept, const char *bytes, uint32_t count);
 void kept_drop(struct mg_worker *w, struct kept **kept);

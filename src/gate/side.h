@@ -15,7 +15,9 @@ struct side {
     bool budget_again; /* a timer looks again */
 };
 
-/* budget.c */
+/* budget.c: limits.cache, of all workers */
+void budget_publish(struct mg_worker *w); /* once a turn */
+void budget_on_timer(struct mg_worker *w);
 double budget_of_worker(const struct mg_worker *w); /* what it may keep in memory of files now */
 
 /* What a script has said of how its request is forwarded: in the request's arena. */

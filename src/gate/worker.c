@@ -9,6 +9,7 @@
 #include "gate/gate.h"
 #include "gate/heart.h"
 #include "gate/overdue.h"
+#include "gate/side.h"
 
 enum { WAKES_FIRST = 1024, CONNECTIONS_MAX = 1000000, REQUESTS_MAX = 65536 /* as settings.tbl.h bounds them */ };
 
