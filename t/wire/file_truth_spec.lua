@@ -4,7 +4,7 @@ local socket = require "socket"
 local process = require "t.support.process"
 local server = require "t.support.server"
 
-local FILES, SECONDS = 300, 3
+local FILES, SECONDS = 2000, 3
 
 --- A content says whose it is, which version, and how long it ought to be; every line of it says so.
 local CONTENT = [[
@@ -71,7 +71,7 @@ describe("many files that are written and read at once", function()
             script = [[
                 local app = require "moongate".app()
                 app:files("/*", "public")
-                return { app = app, limits = { cache = "600k" } }]],
+                return { app = app, limits = { cache = "4m" } }]],
             workers = 2,
         }
         local content = assert(loadstring(CONTENT))()
