@@ -21,6 +21,7 @@ enum control_kind {
     CONTROL_ABANDON,   /* argument = generation to forget */
     CONTROL_ASK,       /* argument = ticket, text = question */
     CONTROL_CLOSE,     /* argument = number of a route that is answered 503 from now on; text = its generation */
+    CONTROL_LOOK,      /* somebody has died who accepted on the same sockets: take what waits there */
     CONTROL_REOPEN,    /* + fd: new log; text = "access" or "error" */
 };
 

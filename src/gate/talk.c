@@ -285,6 +285,9 @@ static void obey(struct mg_worker *w, const struct control_message *message, int
         if (fd >= 0)
             door_take(w, (uint32_t)message->argument, fd);
         break;
+    case CONTROL_LOOK:
+        net_listen_look(w->net);
+        break;
     case CONTROL_PREPARE:
         taken = fd;
         worker_announce(w, MG_CONTROL_PREPARE, message->argument, text, fd);

@@ -60,6 +60,18 @@ void net_listen_stop(struct net *net, uint32_t number)
             stop(net, &net->listeners[i]);
 }
 
+void net_listen_look(struct net *net)
+{
+    for (uint32_t i = 0; i < net->listener_room && !net->accept_paused; i++) {
+        const struct listener *listener = &net->listeners[i];
+        if (!listener->wanted || !listener->armed)
+            continue;
+        net->engine->accept_stop(net, i); /* its end begins it anew */
+        if (!listener->armed)
+            net->engine->accept(net, i);
+    }
+}
+
 /* Pauses accepting at the bound of connections, goes on a little below it. */
 void listen_update(struct net *net)
 {

@@ -82,6 +82,8 @@ int net_listen(struct net *net, int fd, uint32_t number);
 void net_listen_stop(struct net *net, uint32_t number);
 /* The same for good: what waits in its queue is accepted, then the descriptor, which is the engine's from here on, is closed. */
 void net_listen_end(struct net *net, uint32_t number);
+/* Takes what waits on all sockets, also when the kernel has told somebody else of it, who is gone. */
+void net_listen_look(struct net *net);
 int net_is_ending(const struct net *net); /* 1 while net_listen_end() has not come to its end on some socket */
 
 /* ---- connections, by number ---- */

@@ -9,6 +9,7 @@ struct proc_limits proc_limits = {
     .prepare_ms = 60000,
     .commit_ms = 10000,
     .release_ms = 300,
+    .look_ms = 100,
     .ask_ms = 2000,
     .command_ms = 5000,
     .rest_first_ms = 100,

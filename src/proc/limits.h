@@ -10,6 +10,7 @@ struct proc_limits {
     int64_t prepare_ms;     /* workers may build a generation, its start hooks included */
     int64_t commit_ms;      /* a worker may take to put it in service */
     int64_t release_ms;     /* an address that we gave up may stay in use by a worker that has not heard of it */
+    int64_t look_ms;        /* after a death, until those who accept on the same sockets look what waits there */
     int64_t ask_ms;         /* a worker may take to answer a question */
     int64_t command_ms;     /* a control client may take to say its command, and to take the answer */
     int64_t rest_first_ms;  /* pause before the second replacement of a worker; doubles */

@@ -434,6 +434,7 @@ int master_run(const struct options *options, const struct inheritance *inherite
         .signals = -1,
         .sources = -1,
         .generation = inherited->generation + 1,
+        .look_due_ms = INT64_MAX,
         .alive_due_ms = notify_alive_ms() ? 0 : INT64_MAX,
         .started_ms = clock_ms(),
         .now_ms = clock_ms(),

@@ -352,6 +352,7 @@ static void worker_gone(struct master *master, struct worker *worker, int status
     } else {
         replace(master, worker, how);
     }
+    master->look_due_ms = master->now_ms + proc_limits.look_ms;
     worker->probe_due_ms = INT64_MAX;
     worker->pid = 0;
     keep_counters(worker);
@@ -439,8 +440,19 @@ void supervise_kill(struct master *master, struct worker *worker)
     worker_kill(master, worker);
 }
 
+/* The kernel takes a dead process's ring down after its death, and may have woken that for a connection: it wakes only one. */
+static void tell_to_look(struct master *master)
+{
+    master->look_due_ms = INT64_MAX;
+    for (uint32_t i = 0; i < master->worker_count; i++)
+        if (master->workers[i].state == WORKER_SERVING)
+            worker_tell(&master->workers[i], CONTROL_LOOK, 0, "", -1);
+}
+
 void supervise_tick(struct master *master)
 {
+    if (master->look_due_ms <= master->now_ms)
+        tell_to_look(master);
     for (uint32_t i = 0; i < master->worker_count; i++) {
         struct worker *worker = &master->workers[i];
         if (worker->due_ms <= master->now_ms)
@@ -452,7 +464,7 @@ void supervise_tick(struct master *master)
 
 int64_t supervise_due(const struct master *master)
 {
-    int64_t due = INT64_MAX;
+    int64_t due = master->look_due_ms;
     for (uint32_t i = 0; i < master->worker_count; i++) {
         const struct worker *worker = &master->workers[i];
         due = worker->due_ms < due ? worker->due_ms : due;

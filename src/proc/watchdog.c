@@ -1,4 +1,4 @@
-/* Looks closely while something runs, and from afar while nothing does. */
+/* Looks at what runs now and then, and when what it saw has run for as long as it may. */
 #include "proc/watchdog.h"
 
 #include <signal.h>
@@ -9,7 +9,8 @@
 #include "proc/instance.h"
 #include "proc/limits.h"
 
-enum { LOOK_LEAST_MS = 5, LOOK_MOST_MS = 250, CLOSE_PARTS = 10 /* of the least limit, while something runs */, FAR_PARTS = 4 };
+/* What has begun is seen a part of the least limit later at most; from then on the looks come when its limits are over. */
+enum { LOOK_LEAST_MS = 2, LOOK_MOST_MS = 100, PARTS = 10 };
 
 void watchdog_init(struct watchdog *watchdog)
 {
@@ -36,45 +37,46 @@ static void end_worker(struct master *master, struct worker *worker, int64_t age
     supervise_kill(master, worker);
 }
 
-/* True: a stretch runs that has to be looked at again soon. */
-static bool look(struct master *master, struct worker *worker)
+/* After how many ms the stretch that runs has to be looked at again; INT64_MAX: there is nothing to look after. */
+static int64_t look(struct master *master, struct worker *worker)
 {
     struct glance *glance = &worker->glance;
     const struct mg_stats *stats = worker->stats;
     if ((worker->state != WORKER_SERVING && worker->state != WORKER_DRAINING) || !stats->busy) {
         glance->since_ms = 0;
-        return false;
+        return INT64_MAX;
     }
     if (glance->since_ms == 0 || stats->beat != glance->beat) {
         *glance = (struct glance){ .beat = stats->beat, .since_ms = master->now_ms };
-        return true;
+        return stats->soft_ms ? stats->soft_ms : INT64_MAX;
     }
-    int64_t age = master->now_ms - glance->since_ms;
-    if (stats->soft_ms == 0)
-        return false;
-    if (age >= stats->soft_ms && !glance->told)
+    int64_t age = master->now_ms - glance->since_ms, soft_ms = stats->soft_ms, hard_ms = soft_ms + stats->grace_ms;
+    if (soft_ms == 0)
+        return INT64_MAX;
+    if (age >= soft_ms && !glance->told)
         tell_to_end(worker);
-    if (age >= (int64_t)stats->soft_ms + stats->grace_ms)
+    if (age >= hard_ms)
         end_worker(master, worker, age);
-    return true;
+    return age < soft_ms ? soft_ms - age : age < hard_ms ? hard_ms - age : LOOK_LEAST_MS;
 }
 
 void watchdog_tick(struct master *master)
 {
     struct watchdog *watchdog = &master->watchdog;
-    bool runs = false;
-    int64_t least = 0;
+    int64_t least = 0, in_ms = INT64_MAX;
     if (master->now_ms < watchdog->due_ms && watchdog->due_ms != INT64_MAX)
         return;
     for (uint32_t i = 0; i < master->worker_count; i++) {
         struct worker *worker = &master->workers[i];
-        runs |= look(master, worker);
+        int64_t next_ms = look(master, worker);
+        in_ms = next_ms < in_ms ? next_ms : in_ms;
         uint32_t own = worker->state == WORKER_SERVING || worker->state == WORKER_DRAINING ? worker->stats->least_ms : 0;
         if (own && (least == 0 || own < least))
             least = own;
     }
-    int64_t in_ms = least / (runs ? CLOSE_PARTS : FAR_PARTS);
-    in_ms = in_ms < LOOK_LEAST_MS ? LOOK_LEAST_MS : in_ms > LOOK_MOST_MS ? LOOK_MOST_MS : in_ms;
+    int64_t part_ms = least / PARTS < LOOK_MOST_MS ? least / PARTS : LOOK_MOST_MS;
+    in_ms = in_ms < part_ms ? in_ms : part_ms;
+    in_ms = in_ms < LOOK_LEAST_MS ? LOOK_LEAST_MS : in_ms;
     watchdog->due_ms = least ? master->now_ms + in_ms : INT64_MAX;
 }
 
