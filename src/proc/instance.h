@@ -91,10 +91,8 @@ struct master {
     bool told;       /* why the start fails */
     int signals;
     int exit_code;
-    int64_t now_ms, started_ms, stopping_ms, generation_ms;
-    int64_t bind_due_ms, bind_until_ms;
-    int64_t look_due_ms;  /* when those who live are to look what waits in the sockets that they share with one who died */
-    int64_t alive_due_ms; /* of the sign of life for a service manager; INT64_MAX: nobody wants one */
+    int64_t now_ms, started_ms, stopping_ms, generation_ms, bind_due_ms, bind_until_ms;
+    int64_t look_due_ms, alive_due_ms; /* tell_to_look(); sign of life for a service manager; INT64_MAX: nobody wants one */
     uint32_t drained, cut; /* workers, while stopping */
     uint64_t descriptors;
 };
