@@ -106,6 +106,27 @@ describe("the example", function()
         s:stop()
         assert.is_truthy(first and second)
     end)
+
+    it("fetching", function()
+        local function answer(request)
+            local body = request.head:find("x-tried", 1, true) and "tried" or request.target
+            return ("HTTP/1.1 200 OK\r\nContent-Type: text/css\r\nContent-Length: %d\r\n\r\n"):format(#body) .. body
+        end
+        local made = pcall(origin.start, function(self) self:serve(answer) end, 9000) -- its port may be somebody's
+        local s = example "fetching"
+        if made then
+            assert.same({ status = 200, type = "text/css", bytes = 10 }, json.decode(s:get("/bytes").body))
+            assert.equal("/style.css", s:get("/style").body)
+            assert.equal("tried", s:get("/shop/x").body)
+            local first = s:get("/beta/x")
+            assert.equal("/x", first.body)
+            assert.matches("^beta=%w+;", first:get("set-cookie"))
+            local loud = s:get("/loud/quiet")
+            assert.equal("/QUIET", loud.body)
+            assert.equal("yes", loud:get("x-loud"))
+        end
+        s:stop()
+    end)
 end)
 
 describe("the default config", function()
