@@ -7,11 +7,12 @@ BUILD ?= build-$(notdir $(firstword $(CC)))
 endif
 BUILD ?= build
 FILE ?= conf/moongate.lua
+PREFIX ?= /usr/local
 SECONDS = 600
 T ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test check-sanitize fuzz bench clean
+.PHONY: help install package run build test check-sanitize fuzz bench clean
 
 help:
 	@echo 'make run             serve conf/moongate.lua (FILE=my.lua: another config or app)'
@@ -20,11 +21,22 @@ help:
 	@echo 'make fuzz            search for crashes in the parsers for SECONDS=600'
 	@echo 'make bench           measure against the floor and the peers (ARGS="--quick": see bench/run --help)'
 	@echo 'make build           only build, into build/'
+	@echo 'make install         lay it down below PREFIX=/usr/local (DESTDIR=: in a folder, for packages)'
+	@echo 'make package         a Debian package, beside this folder'
 	@echo 'make clean           remove what was built'
 
 build:
 	@t/support/install.sh run
 	@t/support/build.sh $(BUILD)
+
+install: build
+	@meson configure $(BUILD) --prefix $(PREFIX)
+	@meson install -C $(BUILD) --quiet
+
+package:
+	@t/support/install.sh package
+	@dpkg-buildpackage -b -us -uc
+	@ls -l ../moongate_*.deb
 
 run: build
 	@exec $(BUILD)/moongate run $(FILE)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what a goal of the Makefile needs and the machine lacks, from Debian's own packages, saying what and why.
-#   install.sh run|test|bench|sanitize|fuzz|ci
+#   install.sh run|test|bench|sanitize|fuzz|ci|package
 # Installs as root; otherwise prints the command to type and ends with exit code 1. Nothing missing: says nothing.
 set -u
-goal=${1:?usage: install.sh run|test|bench|sanitize|fuzz|ci}
+goal=${1:?usage: install.sh run|test|bench|sanitize|fuzz|ci|package}
 
 # "package[ or package…]  why". The first one is installed when none of them is there.
 run_needs='
@@ -40,6 +40,10 @@ libnginx-mod-http-lua a peer to measure against: Lua inside nginx
 haproxy               a peer to measure against
 h2o                   a peer to measure against, with mruby
 valgrind              counts instructions'
+package_needs='
+debhelper             makes Debian packages
+dpkg-dev              builds them
+fakeroot              files of root, in a package that a user builds'
 clang_needs='
 clang                 the second compiler
 libclang-rt-dev|libclang-rt-14-dev|libclang-rt-16-dev|libclang-rt-19-dev  its sanitizers and fuzzer'
@@ -53,6 +57,7 @@ case "$goal" in
 run) needs=$run_needs$compiler_needs ;;
 test | sanitize) needs=$run_needs$compiler_needs$test_needs$browser ;;
 bench) needs=$run_needs$compiler_needs$test_needs$bench_needs$peers ;;
+package) needs=$run_needs$compiler_needs$package_needs ;;
 fuzz) needs=$run_needs$clang_needs ;;
 ci) needs=$run_needs$compiler_needs$test_needs$browser$clang_needs ;;
 *) echo "install.sh: no such goal: $goal" >&2; exit 2 ;;
