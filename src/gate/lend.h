@@ -11,5 +11,7 @@ void reply_interim(struct mg_worker *w, struct request *r, uint32_t status, stru
 int reply_switch(struct mg_worker *w, struct request *r, struct slice lines);
 /* As reply_begin() with `length`, which the lines say, too. */
 int reply_begin_ready(struct mg_worker *w, struct request *r, uint32_t status, struct slice lines, double length);
+/* The same with lines that say nothing of the length, and whether Date and Server are among them. */
+int reply_begin_with(struct mg_worker *w, struct request *r, uint32_t status, struct slice lines, bool own_date, bool own_server, double length);
 /* As reply_write(), but the bytes stay where they are. Not for chunked answers. */
 int reply_lend(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count, struct net_loan *loan);

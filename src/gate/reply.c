@@ -422,7 +422,7 @@ int reply_switch(struct mg_worker *w, struct request *r, struct slice lines)
 
 /* ---- streams ---- */
 
-static int begin(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, double length, struct slice ready)
+static int begin(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, double length, struct slice ready, bool unframed)
 {
     int error = check_begin(r, status);
     if (error)
@@ -435,6 +435,7 @@ static int begin(struct mg_worker *w, struct request *r, uint32_t status, uint32
     struct http_reply reply;
     prepare(w, r, status, content, &reply);
     reply.ready = ready;
+    reply.unframed = unframed;
     if (!head_fits(w, &reply)) {
         r->state = REQUEST_RUNNING;
         return -E2BIG;
@@ -464,12 +465,19 @@ static int begin(struct mg_worker *w, struct request *r, uint32_t status, uint32
 
 int reply_begin(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, double length)
 {
-    return begin(w, r, status, content, length, (struct slice){ NULL, 0 });
+    return begin(w, r, status, content, length, (struct slice){ NULL, 0 }, false);
 }
 
 int reply_begin_ready(struct mg_worker *w, struct request *r, uint32_t status, struct slice lines, double length)
 {
-    return begin(w, r, status, MG_CONTENT_NONE, length, lines);
+    return begin(w, r, status, MG_CONTENT_NONE, length, lines, false);
+}
+
+int reply_begin_with(struct mg_worker *w, struct request *r, uint32_t status, struct slice lines, bool own_date, bool own_server, double length)
+{
+    r->own_date |= own_date;
+    r->own_server |= own_server;
+    return begin(w, r, status, MG_CONTENT_NONE, length, lines, true);
 }
 
 static int write_chunk(struct mg_worker *w, struct request *r, const char *bytes, uint32_t count)

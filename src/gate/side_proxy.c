@@ -236,17 +236,84 @@ static void refuse_head(struct mg_worker *w, struct request *r, const char *why)
     fail_proxied(w, r, 502, why, (uint32_t)strlen(why));
 }
 
+/* ---- heads ---- */
+
+enum { LINES_MAX = 18432 /* of the longest response head */, BLOCK = 16 /* texts are copied in whole blocks: both sides have so much room behind them */ };
+
+static inline char *put(char *out, const char *text, uint32_t count)
+{
+    for (uint32_t at = 0; at < count; at += BLOCK)
+        memcpy(out + at, text + at, BLOCK);
+    return out + count;
+}
+
+/* Room that lines_put() needs. */
+static uint32_t lines_room(const struct proxy_event *event)
+{
+    return event->head->bytes + event->head->field_count * 4u + 64;
+}
+
+/* The field lines of a head as they go to the client: its length. `ret_ids`: a bit for each field of the table that is there. */
+static uint32_t lines_put(char *out, const struct proxy_event *event, bool upgrade, uint64_t *ret_ids)
+{
+    char *at = out;
+    uint64_t ids = 0;
+    for (uint32_t i = 0; i < event->head->field_count; i++) {
+        const struct http_field_line *line = &event->head->fields[i];
+        if (forward_set_has(&event->skip, i) && !(upgrade && line->id == FIELD_UPGRADE))
+            continue;
+        at = put(at, event->bytes + line->name.at, line->name.bytes);
+        memcpy(at, ": ", 2);
+        at = put(at + 2, event->bytes + line->value.at, line->value.bytes);
+        memcpy(at, "\r\n", 2);
+        at += 2;
+        ids |= UINT64_C(1) << line->id;
+    }
+    *ret_ids = ids;
+    return (uint32_t)(at - out);
+}
+
+/* The same in the request's arena; at NULL: there is no room. `upgrade`: with that, too. */
+static struct slice lines_of(struct request *r, const struct proxy_event *event, bool upgrade)
+{
+    static const char connection[] = "Connection: upgrade\r\n";
+    uint64_t ids;
+    uint32_t bytes = 0;
+    char *lines = arena_get(&r->arena, lines_room(event));
+    if (lines)
+        bytes = lines_put(lines, event, upgrade, &ids);
+    if (lines && upgrade) {
+        memcpy(lines + bytes, connection, sizeof connection - 1);
+        bytes += (uint32_t)sizeof connection - 1;
+    }
+    return (struct slice){ lines, bytes };
+}
+
+/* Nobody has said anything about the fields: they go from head to head. As reply_begin(). */
+static int begin_plainly(struct mg_worker *w, struct request *r, const struct proxy_event *event, double length)
+{
+    char lines[LINES_MAX];
+    uint64_t ids;
+    if (lines_room(event) > sizeof lines)
+        return -E2BIG;
+    struct slice all = { lines, lines_put(lines, event, false, &ids) };
+    return reply_begin_with(w, r, event->status, all, ids >> FIELD_DATE & 1, ids >> FIELD_SERVER & 1, length);
+}
+
+static int begin_edited(struct mg_worker *w, struct request *r, const struct proxy_event *event, double length)
+{
+    if (side_copy_fields(r, event->head, event->bytes, &event->skip) < 0)
+        return -E2BIG;
+    return reply_begin(w, r, r->own_status ? r->own_status : event->status, MG_CONTENT_NONE, length);
+}
+
 static void on_head(struct mg_worker *w, struct request *r, const struct proxy_event *event)
 {
-    uint16_t status = r->own_status ? r->own_status : event->status;
-    if (side_copy_fields(r, event->head, event->bytes, &event->skip) < 0) {
-        refuse_head(w, r, "the upstream's response head is too large");
-        return;
-    }
     double length = announced(event);
     if (event->body_kind == BODY_NONE && length < 0)
         length = r->head_only || event->status == 304 ? LENGTH_UNSAID : 0;
-    int error = reply_begin(w, r, status, MG_CONTENT_NONE, length);
+    bool plain = !r->fields && !r->own_status && !r->reason.bytes && event->status >= 200 && r->pub.conn != NONE;
+    int error = plain ? begin_plainly(w, r, event, length) : begin_edited(w, r, event, length);
     if (error == -E2BIG)
         refuse_head(w, r, "the upstream's response head is too large");
     else if (error == -EINVAL)
@@ -254,30 +321,6 @@ static void on_head(struct mg_worker *w, struct request *r, const struct proxy_e
 }
 
 /* ---- what comes beside content ---- */
-
-/* Field lines of such a head as they go to the client, in the request's arena; at NULL: there is no room. `upgrade`: that one, too. */
-static struct slice lines_of(struct request *r, const struct proxy_event *event, bool upgrade)
-{
-    static const char connection[] = "Connection: upgrade\r\n";
-    uint32_t used = 0, room = event->head->bytes + (uint32_t)sizeof connection;
-    char *lines = arena_get(&r->arena, room + event->head->field_count * 4u);
-    for (uint32_t i = 0; lines && i < event->head->field_count; i++) {
-        const struct http_field_line *line = &event->head->fields[i];
-        if (forward_set_has(&event->skip, i) && !(upgrade && line->id == FIELD_UPGRADE))
-            continue;
-        memcpy(lines + used, event->bytes + line->name.at, line->name.bytes);
-        used += line->name.bytes;
-        memcpy(lines + used, ": ", 2);
-        memcpy(lines + used + 2, event->bytes + line->value.at, line->value.bytes);
-        used += line->value.bytes + 4u;
-        memcpy(lines + used - 2, "\r\n", 2);
-    }
-    if (lines && upgrade) {
-        memcpy(lines + used, connection, sizeof connection - 1);
-        used += (uint32_t)sizeof connection - 1;
-    }
-    return (struct slice){ lines, used };
-}
 
 static void on_interim(struct mg_worker *w, struct request *r, const struct proxy_event *event)
 {

@@ -255,7 +255,10 @@ uint32_t http_render_head(char *out, const struct http_reply *reply, const struc
         at = put_short(at, reply->content_type.at, reply->content_type.bytes);
         at = PUT(at, "\r\n");
     }
-    at = reply->ready.bytes ? put_bytes(at, reply->ready.at, reply->ready.bytes) : put_framing(at, reply);
+    if (reply->ready.bytes)
+        at = put_bytes(at, reply->ready.at, reply->ready.bytes);
+    if (!reply->ready.bytes || reply->unframed)
+        at = put_framing(at, reply);
     uint64_t seen = 0;
     if (reply->fields)
         at = put_fields(at, reply->fields, fields_left_out(reply, common), &seen);

@@ -38,6 +38,7 @@ struct http_reply {
     struct slice content_type; /* bytes 0: none */
     struct slice reason;       /* bytes 0: the standard phrase */
     struct slice ready;        /* lines rendered before, in place of Content-Type and the framing's; each ends with CR LF */
+    uint8_t unframed;          /* the framing's is not among them */
     const struct http_out_field *fields;
 };
 

@@ -179,8 +179,10 @@ int proxy_begin(struct proxy *proxy, int handle, const struct proxy_request *req
     struct terms *terms = terms_of(proxy, request->terms);
     if (!upstream || !terms)
         return -ENOENT;
-    struct forward_way way = { terms, upstream_host(upstream), { 0 } };
-    for (uint32_t i = 0; i < sizeof way.chance / sizeof *way.chance; i++)
+    struct forward_way way = { .terms = terms };
+    if (terms->host == HOST_UPSTREAM || request->head->authority.bytes == 0)
+        way.host = upstream_host(upstream);
+    for (uint32_t i = 0; i < (terms->traces ? sizeof way.chance / sizeof *way.chance : 2); i++)
         way.chance[i] = chance(proxy);
     int32_t bytes = forward_request(request, &way, proxy->render, sizeof proxy->render);
     if (bytes < 0)

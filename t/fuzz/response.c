@@ -62,7 +62,8 @@ static void turn_until(enum net_event_kind kind)
 
 static uint32_t begin(uint8_t asked)
 {
-    static char text[] = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n" "________________________________________________________________";
+    static char text[] = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"
+                         "________________________________________________________________"; /* the parser may read on */
     const struct http_head_limits limits = { 8192, 8192, HTTP_FIELDS_MAX };
     struct http_scan scan;
     struct http_head_progress progress = { 0 };
@@ -119,7 +120,8 @@ static struct outcome run(uint8_t asked, const char *wire, uint32_t count, uint3
         __builtin_trap();
     for (uint32_t at = 0; at < count; at += piece) {
         uint32_t bytes = count - at < piece ? count - at : piece;
-        struct net_event event = { .kind = NET_BYTES, .role = ROLE_UPSTREAM, .conn = connection.conn, .owner = connection.owner, .bytes = lent, .count = bytes };
+        struct net_event event = { .kind = NET_BYTES, .role = ROLE_UPSTREAM, .conn = connection.conn, .owner = connection.owner, .count = bytes };
+        event.bytes = lent;
         memcpy(lent, wire + at, bytes);
         proxy_on_net(proxy, &event);
         take(&o);
