@@ -255,7 +255,7 @@ static int take_content(struct proxy *proxy, struct exchange *x, struct proxy_ev
  * read to its end. */
 static bool may_still_speak(struct proxy *proxy, const struct exchange *x, int error)
 {
-    return (error == -EPIPE || error == -ECONNRESET) && !x->deaf && conn_hears(proxy->net, x->link->conn);
+    return (error == -EPIPE || error == -ECONNRESET) && conn_hears(proxy->net, x->link->conn);
 }
 
 static void failed(struct proxy *proxy, struct exchange *x, int error)

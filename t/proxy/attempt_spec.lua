@@ -148,9 +148,9 @@ describe("another attempt", function()
     end)
 
     it("gives all of them no more time than one", function()
-        local x = ask(group(says(nil), says(nil)), "head 200\ntotal 300\non timeout\nattempts 5\n")
+        local x = ask(group(says(nil), says(nil)), "head 400\ntotal 700\non timeout\nattempts 5\n")
         assert.same({ "failed", 504 }, { x.ended, x.status })
-        assert.matches("the response was not complete within 300ms %(attempt 2 of 5%)$", x.sentence)
+        assert.matches("the response was not complete within 700ms %(attempt 2 of 5%)$", x.sentence)
     end)
 end)
 
@@ -238,28 +238,5 @@ describe("a request that the server does not take", function()
         assert.same({ "failed", 504 }, { x.ended, x.status })
         assert.matches("took nothing of the request for 100ms", x.sentence)
         assert(socket.connect(o.host, o.port)):close()
-    end)
-
-    --- A reset may overtake the answer on the way, which nobody can help: so it is tried several times.
-    it("still gets the answer that came before the connection was reset, mostly", function()
-        local o = origin.start(function(o)
-            for _ = 1, 12 do
-                local client = o:accept()
-                client:read_bytes(10)
-                client:send("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
-                client:close() -- with bytes unread: a reset
-            end
-        end)
-        local d, answered = driver.new { window_bytes = 1048576 }, 0
-        local api, piece = d:open("api", o.address), ("x"):rep(65536)
-        for _ = 1, 12 do
-            local x = d:begin(api, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
-            d:run(function()
-                if not x.ended and x.writable == 0 then d:send(x, piece) end
-                return x.ended
-            end)
-            if x.status == 413 and x.content == "no" then answered = answered + 1 end
-        end
-        assert.is_true(answered >= 6, answered .. " of 12 were answered")
     end)
 end)
