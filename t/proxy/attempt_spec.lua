@@ -208,7 +208,7 @@ describe("a second server", function()
         assert.same({ "end", "second" }, { d:run(x).ended, x.content })
 
         api = d:open("again", says(nil).address .. " 1000\n" .. says(false).address)
-        x = d:run(d:begin(api, GET, { terms = d:terms("hedge 10\nhead 100\n") }))
+        x = d:run(d:begin(api, GET, { terms = d:terms("hedge 10\nhead 1000\n") }))
         assert.same({ "failed", 504 }, { x.ended, x.status })
         d:run(function() return d:facts().exchanges == 0 end)
     end)
