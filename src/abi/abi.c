@@ -21,6 +21,7 @@
 #include "http/inflate.h"
 #include "http/url.h"
 #include "proxy/address.h"
+#include "proxy/pool.h"
 #include "proxy/edit.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -327,6 +328,26 @@ EXPORT int32_t mg_upstream_server(struct mg_worker *w, int32_t upstream, uint32_
     w->border.text = label.at;
     w->border.text_bytes = label.bytes;
     return index;
+}
+
+EXPORT int32_t mg_upstream_change(struct mg_worker *w, const char *line, uint32_t bytes, int32_t blindly)
+{
+    return side_upstream_change(w, (struct slice){ line, bytes }, blindly);
+}
+
+EXPORT int32_t mg_upstream_facts(struct mg_worker *w, int32_t upstream, struct proxy_upstream_facts *ret)
+{
+    return w->side ? proxy_upstream_facts(side_proxy(w), upstream, ret) : -ENOENT;
+}
+
+EXPORT int32_t mg_server_facts(struct mg_worker *w, int32_t upstream, uint32_t at, struct proxy_server_facts *ret)
+{
+    return w->side ? proxy_server_facts(side_proxy(w), upstream, at, ret) : -ENOENT;
+}
+
+EXPORT int32_t mg_upstream_line(struct mg_worker *w, int32_t upstream, uint32_t line, struct slice *ret_text, struct slice *ret_why)
+{
+    return w->side ? proxy_upstream_line(side_proxy(w), upstream, line, ret_text, ret_why) : -ENOENT;
 }
 
 EXPORT int32_t mg_terms_open(struct mg_worker *w, const char *lines, uint32_t bytes)

@@ -10,6 +10,7 @@
 #include "gate/border.h"
 #include "gate/settings.h"
 #include "gate/stats.h"
+#include "proxy/facts.h"
 
 struct mg_worker;
 
@@ -101,6 +102,12 @@ void mg_upstream_close(struct mg_worker *w, int32_t upstream);
 /* The server that this request would be sent to, `at` places after the next one (0: the next), without sending it: its number as they were listed with their
  * addresses, and its label in border->text; -ENOENT past the last. border->result: 1 when it stands aside after failures. */
 int32_t mg_upstream_server(struct mg_worker *w, int32_t upstream, uint32_t at, uint32_t slot);
+/* proxy_change(): 0, or -errno with a sentence in border->text. `blindly`: it was said to another worker, or before this one was born. */
+int32_t mg_upstream_change(struct mg_worker *w, const char *line, uint32_t bytes, int32_t blindly);
+/* proxy_upstream_facts(), proxy_server_facts() and proxy_upstream_line(). */
+int32_t mg_upstream_facts(struct mg_worker *w, int32_t upstream, struct proxy_upstream_facts *ret);
+int32_t mg_server_facts(struct mg_worker *w, int32_t upstream, uint32_t at, struct proxy_server_facts *ret);
+int32_t mg_upstream_line(struct mg_worker *w, int32_t upstream, uint32_t line, struct slice *ret_text, struct slice *ret_why);
 /* How requests are forwarded, as lines (proxy/terms.h): a handle ≥ 0 or -errno. Equal lines share one. */
 int32_t mg_terms_open(struct mg_worker *w, const char *lines, uint32_t bytes);
 void mg_terms_close(struct mg_worker *w, int32_t terms);

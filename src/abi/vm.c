@@ -227,6 +227,7 @@ int vm_worker(const struct vm_worker_boot *boot)
         .stats = boot->stats,
         .shared = boot->shared,
         .entry = boot->entry,
+        .changes = boot->changes,
         .all_stats = boot->all_stats,
         .stats_each = boot->stats_each,
         .stats_count = boot->stats_count,

@@ -39,6 +39,7 @@ struct vm_worker_boot {
     uint32_t stats_each, stats_count;
     struct proxy_shared *shared; /* what workers share about servers (proxy/shared.h); NULL: this one is alone */
     uint32_t entry;           /* its place there */
+    const char *changes;      /* of upstreams, as lines, that were made before it was born; NULL: none */
 };
 
 /* Loads our own modules, once, into a state that the next of the functions below takes: a master does it before it forks, so that no child

@@ -12,6 +12,7 @@ enum control_kind {
     CONTROL_PREPARED,  /* argument = generation: built beside the one that serves, its start hooks have run */
     CONTROL_ANSWER,    /* argument = ticket, text = a part of the answer */
     CONTROL_ANSWERED,  /* argument = ticket: that was all of it */
+    CONTROL_CHANGED,   /* text = a change of an upstream (proxy/change.h) that a script has made here */
     /* master to worker; "+ fd": a descriptor comes along by SCM_RIGHTS */
     CONTROL_DRAIN,     /* argument = ms allowed; text "patient": idle connections may ask once more first */
     CONTROL_STOP,      /* now */
@@ -22,6 +23,7 @@ enum control_kind {
     CONTROL_ASK,       /* argument = ticket, text = question */
     CONTROL_CLOSE,     /* argument = number of a route that is answered 503 from now on; text = its generation */
     CONTROL_LOOK,      /* somebody has died who accepted on the same sockets: take what waits there */
+    CONTROL_CHANGE,    /* text = a change of an upstream to make here as well */
     CONTROL_REOPEN,    /* + fd: new log; text = "access" or "error" */
 };
 

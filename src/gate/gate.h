@@ -126,10 +126,9 @@ struct mg_worker {
     struct mg_border border;
     struct mg_settings settings;
     struct mg_stats *stats;
-    struct proxy_shared *shared; /* and its place there: worker.h */
-    uint32_t entry;
+    struct proxy_shared *shared;
     const char *all_stats; /* of all workers: worker.h */
-    uint32_t stats_each, stats_count;
+    uint32_t stats_each, stats_count, entry;
     struct net *net;
     struct routes *routes; /* that new requests are matched with */
     const uint32_t *closed;
@@ -158,11 +157,10 @@ struct mg_worker {
 
     struct trust trust;
     struct log_sink access, errors;
-    int access_json, log_level;
     struct talk talk;
     uint32_t generation; /* that is served, or being started with */
     bool is_looking /* overdue.c */, draining, patient, stopping, waited, ended, drained_told;
-    int exit_code;
+    int exit_code, access_json, log_level;
     struct side *side; /* proxy and file rooms and the requests they answer */
 };
 
@@ -231,6 +229,8 @@ int side_folder_open(struct mg_worker *w, struct slice folder, struct slice opti
 void side_folder_close(struct mg_worker *w, int folder);
 int side_upstream_open(struct mg_worker *w, struct slice name, struct slice servers);
 void side_upstream_close(struct mg_worker *w, int upstream);
+struct proxy *side_proxy(const struct mg_worker *w);
+int side_upstream_change(struct mg_worker *w, struct slice line, bool blindly);
 int side_upstream_server(struct mg_worker *w, int upstream, uint32_t at, const struct request *r, struct slice *ret_label, int32_t *ret_aside);
 int side_reply_file(struct mg_worker *w, struct request *r, int folder, struct slice path, uint16_t status, struct slice content_type);
 int side_reply_folder(struct mg_worker *w, struct request *r, int folder);

@@ -26,6 +26,21 @@ void side_upstream_close(struct mg_worker *w, int upstream)
     proxy_upstream_close(w->side->proxy, upstream);
 }
 
+struct proxy *side_proxy(const struct mg_worker *w)
+{
+    return w->side->proxy;
+}
+
+int side_upstream_change(struct mg_worker *w, struct slice line, bool blindly)
+{
+    static char message[640];
+    message[0] = '\0';
+    int error = proxy_change(w->side->proxy, line, blindly, message, sizeof message);
+    w->border.text = message;
+    w->border.text_bytes = (uint32_t)strlen(message);
+    return error;
+}
+
 int side_upstream_server(struct mg_worker *w, int upstream, uint32_t at, const struct request *r, struct slice *ret_label, int32_t *ret_aside)
 {
     struct proxy_server_facts facts;

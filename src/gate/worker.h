@@ -20,6 +20,7 @@ struct worker_options {
     uint32_t stats_each, stats_count;
     struct proxy_shared *shared; /* what workers share about servers; NULL: there are no others */
     uint32_t entry;              /* its place there */
+    const char *changes;         /* of upstreams, as lines, made before it was born; lent for the call. NULL: none */
 };
 struct mg_worker *worker_new(const struct worker_options *options);
 void worker_free(struct mg_worker *w);

@@ -75,7 +75,7 @@ struct master {
     struct control control;
     struct listeners listeners;
     struct shm shm;
-    struct proxy_shared *shared; /* what workers know of servers together */
+    struct proxy_shared *shared;
     struct reload reload;
     struct asks asks;
     struct watch watch;
