@@ -95,6 +95,7 @@ static int run(const struct options *options)
     case COMMAND_STATUS:
     case COMMAND_GENERATIONS:
     case COMMAND_JIT:
+    case COMMAND_UPSTREAM:
         return client_run(options);
     case COMMAND_TOP:
         return top_run(options);

@@ -1,5 +1,6 @@
 --- The second half of `moongate status`: what each worker says of its Lua. In: their answers (vitals.lua); out: a table below the master's.
 local json = require "moongate.json"
+local upstream_table = require "moongate.upstream_table"
 
 local M = {}
 
@@ -73,6 +74,9 @@ function M.text(answers)
     for _, one in ipairs(answers) do lines[#lines + 1] = row_of(one) end
     put_waits(lines, answers)
     put_queues(lines, answers)
+    local upstreams = upstream_table.merge(answers)
+    if #upstreams > 0 then lines[#lines + 1] = "" end
+    for _, line in ipairs(upstream_table.lines(upstreams)) do lines[#lines + 1] = line end
     return table.concat(lines, "\n") .. "\n"
 end
 

@@ -1,6 +1,7 @@
 --- `moongate top`: a running instance, live. In: two samples of what the master and the workers say, and how far apart they were
 --- (src/proc/top.c); out: one screen that fits the terminal, plain lines, or JSON.
 local json = require "moongate.json"
+local upstream_table = require "moongate.upstream_table"
 
 local M = {}
 
@@ -60,7 +61,7 @@ function M.model(sample)
         name = status.name, state = status.state, generation = status.generation, uptime_ms = status.uptime_ms, connections = total.connections,
         requests = rate(total.requests, old and old.requests, seconds), classes = classes, bytes_in = rate(total.bytes_in, old and old.bytes_in, seconds),
         bytes_out = rate(total.bytes_out, old and old.bytes_out, seconds), requests_total = total.requests, workers = workers,
-        running = running_rows(sample.workers),
+        running = running_rows(sample.workers), upstreams = upstream_table.merge(sample.workers),
     }
 end
 
@@ -122,6 +123,10 @@ function M.lines(model, columns, rows)
             break
         end
         add(worker_line(row))
+    end
+    if #(model.upstreams or {}) > 0 then
+        add("")
+        for _, line in ipairs(upstream_table.lines(model.upstreams)) do add(clean(line)) end
     end
     if #model.running > 0 then
         add("")

@@ -14,12 +14,13 @@ local PASSING_MAX = 32
 ---@field passing string[] folders of `mg.file`, whose names may come from requests: the oldest of those is given up
 ---@field next_passing integer
 ---@field upstreams table<string, integer>
+---@field opened table<integer, moongate.Upstream> by handle
 ---@field terms table<string, integer>
 
 --- Nothing held.
 ---@return moongate.Handles
 function M.new()
-    return { folders = {}, passing = {}, next_passing = 1, upstreams = {}, terms = {} }
+    return { folders = {}, passing = {}, next_passing = 1, upstreams = {}, opened = {}, terms = {} }
 end
 
 --- Folders of all generations, by where they are and what was said of them, with the number of generations that hold them: what is cached of
@@ -106,6 +107,7 @@ function M.upstream(held, upstream)
         handle, message = open_upstream(upstream.name, key, upstream.lines)
         if not handle then return nil, message end
         held.upstreams[key] = handle
+        held.opened[handle] = upstream
     end
     upstream.handle, upstream.held = handle, held
     return handle
@@ -164,7 +166,7 @@ function M.close(held)
         end
     end
     for _, handle in pairs(held.terms) do C.mg_terms_close(abi.worker, handle) end
-    held.passing, held.next_passing, held.upstreams, held.terms = {}, 1, {}, {}
+    held.passing, held.next_passing, held.upstreams, held.opened, held.terms = {}, 1, {}, {}, {}
 end
 
 return M

@@ -15,8 +15,11 @@ local M = {}
 ---@field lines string what C reads of it
 ---@field key? fun(req: moongate.Request): string? what its server is chosen by
 ---@field where string
+local METHODS = { add = true, remove = true, drain = true, down = true, up = true, weight = true }
 local Upstream = {}
-Upstream.__index = Upstream
+Upstream.__index = function(_, name) -- what changes a running worker is loaded where it is asked for
+    return rawget(Upstream, name) or METHODS[name] and require("moongate.upstreams").METHODS[name] or nil
+end
 Upstream.__tostring = function(self) return ("upstream %q"):format(self.name) end
 
 local fields = { { name = "name", type = schema.string } }

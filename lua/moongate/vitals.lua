@@ -7,6 +7,8 @@ local json = require "moongate.json"
 local loop = require "moongate.loop"
 local programs = require "moongate.programs"
 local questions = require "moongate.questions"
+local generation = require "moongate.generation"
+local upstreams = require "moongate.upstreams"
 local request = require "moongate.request"
 local traces = require "moongate.traces"
 local waits = require "moongate.waits"
@@ -78,12 +80,13 @@ end
 
 --- The answer.
 function M.answer()
+    local serving = generation.serving()
     local tasks, due = await.count()
     local list, count = running()
     return {
         lua_bytes = math.floor(collectgarbage("count") * 1024), resident_bytes = resident(), cpu_ms = math.floor(os.clock() * 1000),
         tasks = tasks, waits = math.max(0, tasks - due), jit = traces.numbers(), running = list, running_count = count,
-        generations = #programs.list(), queues = queues(), waiting = waiting(),
+        generations = #programs.list(), queues = queues(), waiting = waiting(), upstreams = serving and upstreams.all(serving) or json.array {},
     }
 end
 

@@ -98,6 +98,7 @@ function M.main(boot, options, number, sources)
     local generation, loop, response = require "moongate.generation", require "moongate.loop", require "moongate.response"
     require "moongate.holders"
     require "moongate.vitals"
+    require("moongate.upstreams").answer_with(generation.serving)
     require("moongate.questions").on("explain", function(question)
         return require("moongate.explain").answer(generation.serving(), question)
     end)

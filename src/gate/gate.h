@@ -127,6 +127,7 @@ struct mg_worker {
     struct mg_settings settings;
     struct mg_stats *stats;
     struct proxy_shared *shared;
+    const char *changes; /* made before it was born: worker.h */
     const char *all_stats; /* of all workers: worker.h */
     uint32_t stats_each, stats_count, entry;
     struct net *net;

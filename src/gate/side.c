@@ -33,6 +33,15 @@ static struct file_cache_options cache_options_of(const struct mg_worker *w)
     return (struct file_cache_options){ .bytes_max = budget_of_worker(w), .file_bytes_max = w->settings.cache_file_bytes, .user = USER_CACHE };
 }
 
+static void repeat_changes(const struct mg_worker *w, struct proxy *proxy)
+{
+    char why[128];
+    for (const char *line = w->changes, *end; line && *line; line = *end ? end + 1 : end) {
+        end = strchrnul(line, '\n');
+        proxy_change(proxy, (struct slice){ line, (uint32_t)(end - line) }, true, why, sizeof why);
+    }
+}
+
 struct side *side_new(struct mg_worker *w)
 {
     struct side *side = calloc(1, sizeof *side);
@@ -44,8 +53,10 @@ struct side *side_new(struct mg_worker *w)
     side->files = file_reader_new(w->net, w->request_most, w->settings.buffer_bytes, USER_STREAM);
     side->cache = file_cache_new(w->net, &cached);
     side->fetches = fetches_new((uint32_t)w->settings.fetches);
-    if (side->proxy && side->files && side->cache && side->fetches)
+    if (side->proxy && side->files && side->cache && side->fetches) {
+        repeat_changes(w, side->proxy);
         return side;
+    }
     side_free(w, side);
     return NULL;
 }

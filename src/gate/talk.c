@@ -301,6 +301,9 @@ static void obey(struct mg_worker *w, const struct control_message *message, int
     case CONTROL_CLOSE:
         close_route(w, (uint32_t)message->argument, number_of(text));
         break;
+    case CONTROL_CHANGE:
+        side_upstream_change(w, text, true); /* it was judged where it was made */
+        break;
     case CONTROL_ASK:
         worker_announce(w, MG_CONTROL_ASK, message->argument, text, -1);
         break;

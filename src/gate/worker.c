@@ -29,6 +29,7 @@ struct mg_worker *worker_new(const struct worker_options *options)
     w->stats = options->stats;
     w->shared = options->shared;
     w->entry = options->entry;
+    w->changes = options->changes;
     w->all_stats = options->all_stats;
     w->stats_each = options->stats_each;
     w->stats_count = options->stats_count;

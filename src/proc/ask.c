@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proc/changes.h"
 #include "proc/instance.h"
 #include "proc/limits.h"
 
@@ -17,6 +18,7 @@ static void ask_free(struct ask *ask)
     for (uint32_t i = 0; i < ask->part_count; i++)
         text_fini(&ask->parts[i].text);
     free(ask->parts);
+    free(ask->change);
     *ask = (struct ask){ 0 };
 }
 
@@ -28,7 +30,7 @@ static struct ask *ask_place(struct asks *asks)
     return NULL;
 }
 
-void ask_workers(struct master *master, struct client *client, const char *question)
+static struct ask *ask_begin(struct master *master, struct client *client, const char *question)
 {
     struct ask *ask = ask_place(&master->asks);
     struct ask_part *parts = ask ? calloc(master->worker_count + 1, sizeof *parts) : NULL;
@@ -36,7 +38,7 @@ void ask_workers(struct master *master, struct client *client, const char *quest
         text_put(&client->answer, parts ? "error: the question is too long\n" : "error: no room for another question: try again\n");
         free(parts);
         control_finish(client, master->now_ms);
-        return;
+        return NULL;
     }
     *ask = (struct ask){ .ticket = ++master->asks.tickets_given, .due_ms = master->now_ms + proc_limits.ask_ms, .parts = parts };
     client->wait = WAIT_ASK;
@@ -49,6 +51,39 @@ void ask_workers(struct master *master, struct client *client, const char *quest
         if (hears(worker))
             worker_tell(worker, CONTROL_ASK, ask->ticket, question, -1);
     }
+    return ask;
+}
+
+void ask_workers(struct master *master, struct client *client, const char *question)
+{
+    ask_begin(master, client, question);
+}
+
+void ask_to_change(struct master *master, struct client *client, const char *line)
+{
+    struct text question = { 0 };
+    text_put(&question, "change ");
+    text_json(&question, line);
+    struct ask *ask = ask_begin(master, client, question.at);
+    if (ask)
+        ask->change = strdup(line);
+    text_fini(&question);
+}
+
+/* Whether some worker has done it, and none has refused. */
+static bool is_agreed(const struct ask *ask)
+{
+    static const char refusal[] = "{\"error\"";
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < ask->part_count; i++) {
+        const struct text *text = &ask->parts[i].text;
+        if (!ask->parts[i].done || text->bytes == 0)
+            continue;
+        if (text->bytes >= sizeof refusal - 1 && memcmp(text->at, refusal, sizeof refusal - 1) == 0)
+            return false;
+        done++;
+    }
+    return done > 0;
 }
 
 /* The part that a worker still owes; NULL: none. */
@@ -125,6 +160,8 @@ static void ask_finish(struct master *master, struct ask *ask)
         }
         control_finish(client, master->now_ms);
     }
+    if (ask->change && is_agreed(ask))
+        changes_stand(master, ask->change, NULL);
     ask_free(ask);
 }
 

@@ -15,6 +15,7 @@ struct ask {
     uint32_t ticket; /* 0: free */
     int64_t due_ms;
     uint32_t part_count;
+    char *change; /* owned: what it changes in all workers, if they agree; NULL: it is only a question */
     struct ask_part *parts; /* owned */
 };
 
@@ -25,6 +26,8 @@ struct asks {
 
 /* Puts the question to all workers that hear; the client is answered when all have answered, or proc_limits.ask_ms have passed. */
 void ask_workers(struct master *master, struct client *client, const char *question);
+/* The same with "change LINE", a change of an upstream; what no worker refuses stands from then on (changes.h). */
+void ask_to_change(struct master *master, struct client *client, const char *line);
 /* A part of an answer, or (`last`) its end. */
 void ask_hear(struct master *master, const struct worker *worker, double ticket, const char *text, uint32_t bytes, bool last);
 /* A worker will not answer any more. */

@@ -118,7 +118,7 @@ static const char *behind(const struct text *answer, const char *word)
 /* Commands whose Lua side (lua/moongate/cli_<command>.lua) knows what to ask the workers, and shows their answers. */
 static bool is_question(enum command command)
 {
-    return command == COMMAND_GENERATIONS || command == COMMAND_EXPLAIN || command == COMMAND_JIT;
+    return command == COMMAND_GENERATIONS || command == COMMAND_EXPLAIN || command == COMMAND_JIT || command == COMMAND_UPSTREAM;
 }
 
 static bool say(int fd, const char *line)
@@ -193,8 +193,9 @@ static int compose(const struct options *options, char line[CONTROL_LINE_BYTES])
         snprintf(line, CONTROL_LINE_BYTES, "%s%s\n", options->vm.command, options->vm.json ? " json" : "");
         return GO_ON;
     }
-    strcpy(line, ask);
-    int code = vm_question(&options->vm, line + sizeof ask - 1, most);
+    bool is_whole = options->command == COMMAND_UPSTREAM; /* not only questions */
+    strcpy(line, is_whole ? "" : ask);
+    int code = vm_question(&options->vm, line + strlen(line), most);
     strcat(line, "\n");
     return code == EXIT_OK ? GO_ON : code;
 }

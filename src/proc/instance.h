@@ -7,6 +7,7 @@
 
 #include "gate/control.h"
 #include "proc/ask.h"
+#include "proc/changes.h"
 #include "proc/control.h"
 #include "proc/listen.h"
 #include "proc/logs.h"
@@ -18,7 +19,6 @@
 #include "proc/upgrade.h"
 #include "proc/watch.h"
 #include "proc/watchdog.h"
-#include "proxy/shared.h"
 
 /* Those that leave take a place, too: a slot may be taken again while the process before still finishes its requests. */
 enum { WORKERS_MAX = 2 * PLAN_WORKERS_MAX };
@@ -78,6 +78,7 @@ struct master {
     struct proxy_shared *shared;
     struct reload reload;
     struct asks asks;
+    struct standings changes; /* of upstreams, made while it runs */
     struct watch watch;
     struct upgrade upgrade;
     struct watchdog watchdog;
@@ -89,8 +90,7 @@ struct master {
     bool once_done;  /* worker 1 has been ready: the once-per-instance hooks have run */
     bool waiting;    /* for a port: said so */
     bool told;       /* why the start fails */
-    int signals;
-    int exit_code;
+    int signals, exit_code;
     int64_t now_ms, started_ms, stopping_ms, generation_ms, bind_due_ms, bind_until_ms;
     int64_t look_due_ms, alive_due_ms; /* tell_to_look(); sign of life for a service manager; INT64_MAX: nobody wants one */
     uint32_t drained, cut; /* workers, while stopping */

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "proc/candidate.h"
+#include "proc/changes.h"
 #include "proc/clock.h"
 #include "proc/descriptors.h"
 #include "proc/instance.h"
@@ -288,6 +289,10 @@ static void master_command(struct master *master, struct client *client)
         ask_workers(master, client, line + 4);
         return;
     }
+    if (strncmp(line, "upstream ", 9) == 0) {
+        changes_command(master, client, line + 9);
+        return;
+    }
     if (strcmp(line, "status") == 0)
         status_text(master, &client->answer);
     else if (strcmp(line, "status json") == 0)
@@ -416,6 +421,7 @@ static void master_fini(struct master *master)
     watch_fini(&master->watch);
     logs_close(&master->logs);
     shm_close(&master->shm);
+    standings_fini(&master->changes);
     shm_unmap(master->shared, shared_bytes());
     vm_cool();
     free(master->workers);

@@ -17,6 +17,8 @@ COMMAND(STATUS, "status", "", 0, 0, "show a running instance and its workers")
 COMMAND(GENERATIONS, "generations", "", 0, 0, "show which versions of the config are alive in a running instance, and what holds them")
 COMMAND(JIT, "jit", "", 0, 0, "show which routes of a running instance run compiled, which do not, where and why")
 COMMAND(TOP, "top", "", 0, 0, "show a running instance live: requests a second, workers, memory, what runs for longest")
+COMMAND(UPSTREAM, "upstream", "[list|config [NAME] | add|remove|drain|down|up|weight NAME SERVER ...]", 0, 8,
+        "show the servers of a running instance, or change them in all its workers, reloads included: add api 10.0.0.3:80 weight=2 max=100 backup")
 COMMAND(DOCTOR, "doctor", "", 0, 0, "show what this machine offers to the gateway, and the command that mends what is missing")
 COMMAND(VERSION, "version", "", 0, 0, "show the version and what it was built with")
 COMMAND(HELP, "help", "[COMMAND | exit-codes]", 0, 1, "show how a command is used, or what the exit codes mean")
@@ -29,7 +31,7 @@ OPTION(WORKERS, "workers", 'w', "N|auto", FOR(RUN) | FOR(SERVE) | FOR(PROXY), "p
 OPTION(ENGINE, "engine", 0, "NAME", FOR(RUN) | FOR(SERVE) | FOR(PROXY),
        "what moves the bytes: io_uring, epoll, or auto: io_uring, and epoll where that is refused; also $MOONGATE_ENGINE")
 OPTION(NAME, "name", 0, "NAME", FOR(RUN) | FOR(SERVE) | FOR(PROXY) | FOR(EXPLAIN) | FOR(STOP) | FOR(RELOAD) | FOR(UPGRADE) | FOR(STATUS) | FOR(GENERATIONS) |
-           FOR(JIT) | FOR(TOP),
+           FOR(JIT) | FOR(TOP) | FOR(UPSTREAM),
        "of the instance; by default the config's file name to start, and the only instance running to ask")
 OPTION(WAIT, "wait-for-port", 0, "[=SECONDS]", FOR(RUN) | FOR(SERVE) | FOR(PROXY),
        "wait for an address in use to become free, 30 seconds unless said otherwise")
@@ -41,7 +43,8 @@ OPTION(DEBUG, "debug", 'd', NULL, FOR(RUN) | FOR(SERVE) | FOR(PROXY), "log more,
 OPTION(HEADER, "header", 'H', "FIELD", FOR(EXPLAIN), "a field of the request, as in -H 'Host: example.org'; may be repeated")
 OPTION(FILE, "file", 'f', "FILE", FOR(EXPLAIN), "ask this config or app instead of the instance that runs")
 OPTION(ONCE, "once", 0, NULL, FOR(TOP), "show one screen and end")
-OPTION(JSON, "json", 0, NULL, FOR(CHECK) | FOR(ROUTES) | FOR(EXPLAIN) | FOR(STATUS) | FOR(GENERATIONS) | FOR(JIT) | FOR(TOP) | FOR(DOCTOR), "answer in JSON")
+OPTION(JSON, "json", 0, NULL,
+       FOR(CHECK) | FOR(ROUTES) | FOR(EXPLAIN) | FOR(STATUS) | FOR(GENERATIONS) | FOR(JIT) | FOR(TOP) | FOR(UPSTREAM) | FOR(DOCTOR), "answer in JSON")
 OPTION(HELP, "help", 'h', NULL, ~0u, "show this")
 #endif
 

@@ -9,6 +9,7 @@
 
 #include "base/must.h"
 #include "gate/control.h"
+#include "proc/changes.h"
 #include "proc/instance.h"
 #include "proc/limits.h"
 #include "proc/signals.h"
@@ -222,6 +223,9 @@ static void worker_said(struct master *master, struct worker *worker, struct con
             worker_failed(master, worker, message->text);
         else
             reload_hear(master, worker, CONTROL_FAILED, (uint32_t)message->argument, message->text);
+        break;
+    case CONTROL_CHANGED:
+        changes_stand(master, message->text, worker);
         break;
     case CONTROL_PREPARED:
         reload_hear(master, worker, CONTROL_PREPARED, (uint32_t)message->argument, "");

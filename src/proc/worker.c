@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "proc/changes.h"
 #include "proc/descriptors.h"
 #include "proc/instance.h"
 #include "proc/limits.h"
@@ -39,7 +40,10 @@ void worker_main(const struct master *master, const struct worker *worker, int c
         listeners[i] = sockets[i].fd;
         numbers[i] = sockets[i].number;
     }
+    struct text changes = { 0 };
+    changes_text(master, &changes);
     struct vm_worker_boot boot = {
+        .changes = changes.at,
         .options = &master->options->vm,
         .number = worker->number,
         .first = worker->number == 0 && !master->once_done,

@@ -42,7 +42,7 @@ static int unix_address(const char *path, uint32_t bytes, struct proxy_address *
     memcpy(ret->storage, &at, sizeof at);
     ret->bytes = (uint32_t)sizeof at;
     snprintf(ret->label, sizeof ret->label, "unix:%s", at.sun_path);
-    return ADDRESS_SOCKET;
+    return PLACE_SOCKET;
 }
 
 /* 0: it is not one. */
@@ -64,7 +64,7 @@ static int host_is_plain(struct slice host)
     for (uint32_t i = 0; i < host.bytes; i++)
         if ((unsigned char)host.at[i] <= ' ' || strchr("[]/@\"\\\x7f", host.at[i]))
             return 0;
-    return host.bytes > 0 && host.bytes < ADDRESS_HOST_BYTES;
+    return host.bytes > 0 && host.bytes < PLACE_HOST_BYTES;
 }
 
 /* NULL, or what is wrong. */
@@ -129,7 +129,7 @@ static int name_of(struct slice host, uint16_t port, struct address_name *ret)
     memcpy(ret->host, host.at, host.bytes);
     ret->host[host.bytes] = 0;
     ret->port = port;
-    return ADDRESS_NAME;
+    return PLACE_NAME;
 }
 
 static int service_of(struct slice text, struct address_name *ret_name, char *ret_message, uint32_t room)
@@ -141,14 +141,14 @@ static int service_of(struct slice text, struct address_name *ret_name, char *re
     if (!host_is_plain(host))
         return refuse(ret_message, room, "expected the name of a service, such as \"_http._tcp.example.org\"");
     name_of(host, 0, ret_name);
-    return ADDRESS_SERVICE;
+    return PLACE_SERVICE;
 }
 
 int address_read(const char *text, uint32_t bytes, int is_service, struct proxy_address *ret_address, struct address_name *ret_name,
                   char *ret_message, uint32_t message_bytes)
 {
     struct parts parts;
-    if (bytes >= ADDRESS_TEXT_BYTES)
+    if (bytes >= PLACE_TEXT_BYTES)
         return refuse(ret_message, message_bytes, "it is too long");
     if (is_service)
         return service_of((struct slice){ text, bytes }, ret_name, ret_message, message_bytes);
@@ -160,11 +160,11 @@ int address_read(const char *text, uint32_t bytes, int is_service, struct proxy_
     name_of(parts.host, (uint16_t)parts.port, ret_name);
     if (is_literal(&parts, ret_name->host, ret_address)) {
         snprintf(ret_address->label, sizeof ret_address->label, "%.*s", (int)bytes, text);
-        return ADDRESS_SOCKET;
+        return PLACE_SOCKET;
     }
     if (parts.in_brackets || strspn(ret_name->host, "0123456789.") == parts.host.bytes)
         return refuse(ret_message, message_bytes, "it is neither an address nor a name");
-    return ADDRESS_NAME;
+    return PLACE_NAME;
 }
 
 /* A question to the resolver. Whoever is the last to let go frees it: the one who asked, or the thread. */

@@ -6,22 +6,22 @@
 #include <stdint.h>
 #endif
 
-enum { ADDRESS_LABEL_BYTES = 344, ADDRESS_HOST_BYTES = 256, ADDRESS_TEXT_BYTES = 272 };
+enum { PLACE_LABEL_BYTES = 344, PLACE_HOST_BYTES = 256, PLACE_TEXT_BYTES = 272 };
 
 struct proxy_address {
     uint64_t storage[16]; /* a struct sockaddr of any family */
     uint32_t bytes;
-    char label[ADDRESS_LABEL_BYTES]; /* for messages: as written, and for a name its address in brackets */
+    char label[PLACE_LABEL_BYTES]; /* for messages: as written, and for a name its address in brackets */
 };
 
-enum address_kind { ADDRESS_SOCKET, ADDRESS_NAME, ADDRESS_SERVICE };
+enum place_kind { PLACE_SOCKET, PLACE_NAME, PLACE_SERVICE };
 
 struct address_name {
-    char host[ADDRESS_HOST_BYTES];
+    char host[PLACE_HOST_BYTES];
     uint16_t port; /* 0: the service's answer says it */
 };
 
-/* What is written there: enum address_kind with *ret_address (a socket) or *ret_name filled in, or -EINVAL with what is wrong with its
+/* What is written there: enum place_kind with *ret_address (a socket) or *ret_name filled in, or -EINVAL with what is wrong with its
  * form. `is_service`: the text is the name of a service, with or without a port that is then not used. */
 int address_read(const char *text, uint32_t bytes, int is_service, struct proxy_address *ret_address, struct address_name *ret_name,
                   char *ret_message, uint32_t message_bytes);

@@ -2,6 +2,7 @@
 #include "proxy/balance.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@ enum {
     DRAWS = 4,        /* attempts to draw one that may be used, before they are counted off */
     REHASHES = 8,     /* further places of a key whose server is out */
     CHEAPER = 9,      /* the second of two must be cheaper than the first by one part in so many */
+    IDLE_CHEAPER = 2, /* while neither has anything to do, so many times: small differences of time leave the weights alone */
+    LATENCY_LEAST_MS = 1, /* what is added to both: below it differences mean nothing */
 };
 
 /* ---- chance ---- */
@@ -139,13 +142,15 @@ static double cost(const struct balance *balance, uint32_t seat, double now_ms)
         double age = now_ms - s->load->latency_at_ms;
         latency = (double)s->load->latency_ms * BALANCE_DECAY_MS / (BALANCE_DECAY_MS + (age > 0 ? age : 0));
     }
-    return (latency + 0.01) * ((double)s->weight + (double)s->load->in_flight * BALANCE_SCALE) / s->weight;
+    return (latency + LATENCY_LEAST_MS) * ((double)s->weight + (double)s->load->in_flight * BALANCE_SCALE) / s->weight;
 }
 
 static uint32_t p2c(struct balance *balance, uint64_t left, double now_ms)
 {
     uint32_t first = draw_of(balance, left), second = draw_of(balance, left & ~bit(first));
-    return cost(balance, second, now_ms) * CHEAPER < cost(balance, first, now_ms) * (CHEAPER - 1) ? second : first;
+    const bool idle = !balance->seats[first].load->in_flight && !balance->seats[second].load->in_flight;
+    double a = cost(balance, first, now_ms), b = cost(balance, second, now_ms);
+    return idle ? (b * IDLE_CHEAPER < a ? second : first) : (b * CHEAPER < a * (CHEAPER - 1) ? second : first);
 }
 
 static int has_less(const struct balance_seat *a, const struct balance_seat *b)

@@ -28,7 +28,7 @@ int change_read(struct change *ret_change, struct slice line, char *ret_message,
     int verb = verb_of(spec_word(&line));
     struct slice name = spec_word(&line), rest = line, server = spec_word(&rest);
     if (verb < 0)
-        return refuse(ret_message, message_bytes, "expected add, remove, drain, down, up or weight");
+        return refuse(ret_message, message_bytes, "expected list, config, add, remove, drain, down, up or weight");
     if (name.bytes == 0 || name.bytes > CHANGE_NAME_BYTES)
         return refuse(ret_message, message_bytes, "which upstream?");
     if (server.bytes == 0)

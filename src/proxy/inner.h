@@ -37,6 +37,7 @@ struct proxy {
     struct name *names;
     struct resolver *resolver;
     struct alarms alarms;
+    struct standings standings;
     struct notices notices;
     struct proxy_shared *shared;
     bool own_shared;          /* it is nobody else's */

@@ -14,7 +14,7 @@ struct name {
     struct alarm alarm;        /* it is asked again */
     struct name *next;         /* of all */
     struct proxy *proxy;
-    char host[ADDRESS_HOST_BYTES];
+    char host[PLACE_HOST_BYTES];
     char resolver[64];
     uint32_t holders;          /* seats of the table, and a question on its way */
     uint32_t ttl_min_ms, ttl_max_ms;

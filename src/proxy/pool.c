@@ -108,6 +108,7 @@ void proxy_free(struct proxy *proxy)
     upstreams_fini(proxy);
     servers_fini(proxy);
     names_fini(proxy);
+    standings_fini(&proxy->standings);
     if (proxy->own_shared)
         free(proxy->shared);
     terms_fini(proxy);

@@ -4,6 +4,7 @@
  * A kept connection goes on receiving: the end of it, or a byte that nobody asked for, takes it out before it is used again. */
 #pragma once
 #include "base/slice.h"
+#include "proxy/facts.h"
 
 struct net;
 struct proxy;
@@ -50,20 +51,17 @@ void proxy_upstream_close(struct proxy *proxy, int upstream);
 /* The next sentence for the log about what became of a server or a name, lent until the next call; NULL: none. */
 const char *proxy_notice(struct proxy *proxy);
 
-struct proxy_server_facts {
-    struct slice label;      /* lent until the upstream is closed */
-    uint32_t weight;
-    uint32_t connections;    /* open or opening, kept ones among them */
-    uint32_t idle;           /* kept */
-    uint32_t in_flight;      /* requests */
-    uint32_t backup;
-    uint32_t health;         /* enum shared_health */
-    struct slice why;        /* the last check failed; lent until the next call */
-    uint32_t failures;       /* to connect, in a row */
-    double down_until_ms;    /* of the engine's clock */
-};
 /* 0, or -ENOENT: no such upstream, or no server with that index. */
 int proxy_server_facts(const struct proxy *proxy, int upstream, uint32_t index, struct proxy_server_facts *ret_facts);
+
+int proxy_upstream_facts(const struct proxy *proxy, int upstream, struct proxy_upstream_facts *ret_facts);
+/* A line of its servers, as written, from 0; those that were added later stand behind. What is wrong with its name, bytes 0: nothing. 1: it has
+ * addresses; 0: none; -ENOENT: there are no more. */
+int proxy_upstream_line(const struct proxy *proxy, int upstream, uint32_t line, struct slice *ret_text, struct slice *ret_why);
+
+/* Changes what is said of a server, from now on and for upstreams that are opened later (change.h). 0; or -EINVAL, -ENOENT (no such upstream
+ * is open, or it has no such server), -ENOSPC, -ENOMEM with a sentence. `blindly`: also what nobody here knows. */
+int proxy_change(struct proxy *proxy, struct slice line, int blindly, char *ret_message, uint32_t message_bytes);
 
 /* Index of the server that this request (NULL: one that says nothing of itself) would be sent to (`at` 0), or that would be tried `at` failures
  * later; -ENOENT. Where chance would choose, the one with the most that speaks for it. */

@@ -8,7 +8,7 @@
 
 static uint64_t identity(const char *upstream, const struct proxy_address *address)
 {
-    char text[PROXY_NAME_BYTES + 1 + ADDRESS_LABEL_BYTES];
+    char text[PROXY_NAME_BYTES + 1 + PLACE_LABEL_BYTES];
     uint32_t name_bytes = (uint32_t)strlen(upstream), label_bytes = (uint32_t)strlen(address->label);
     memcpy(text, upstream, name_bytes);
     text[name_bytes] = '\n';

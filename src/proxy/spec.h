@@ -16,7 +16,7 @@ enum spec_check { CHECK_NONE, CHECK_TCP, CHECK_HTTP };
 
 /* How a server is meant to be used. */
 struct spec_server {
-    char text[ADDRESS_TEXT_BYTES]; /* as written */
+    char text[PLACE_TEXT_BYTES]; /* as written */
     uint16_t weight;               /* 1..BALANCE_WEIGHT_MAX */
     uint8_t backup;                /* only while no other can be used */
     uint8_t service;               /* the name of a service */

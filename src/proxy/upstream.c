@@ -122,6 +122,7 @@ int seat_add(struct proxy *proxy, struct upstream *upstream, uint32_t entry, con
     upstream->balance.seats[at] = (struct balance_seat){ .load = &server->load, .name = server->name };
     if (upstream->opens)
         server->seats++;
+    server->order = upstream->orders[entry];
     upstream->reseated = true;
     choice_changed(upstream);
     return at;
@@ -221,14 +222,14 @@ const char *upstream_lack(const struct upstream *upstream)
     return upstream->spec.server_count ? "the name of none of them can be found" : "there is none";
 }
 
-static int sit(struct proxy *proxy, struct upstream *upstream, uint32_t entry)
+int upstream_sit(struct proxy *proxy, struct upstream *upstream, uint32_t entry)
 {
     char why[128];
     struct proxy_address address;
     struct address_name name;
     const struct spec_server *server = &upstream->spec.servers[entry];
     int kind = address_read(server->text, (uint32_t)strlen(server->text), server->service, &address, &name, why, sizeof why);
-    if (kind == ADDRESS_SOCKET) {
+    if (kind == PLACE_SOCKET) {
         int at = seat_add(proxy, upstream, entry, &address);
         upstream->settled |= UINT64_C(1) << entry;
         return at < 0 ? at : 0;
@@ -245,11 +246,22 @@ static int fill(struct proxy *proxy, struct upstream *upstream)
     upstream->balance.kind = upstream->spec.options.kind;
     upstream->balance.chance = proxy_random(proxy);
     for (uint32_t i = 0; i < upstream->spec.server_count; i++) {
-        int error = sit(proxy, upstream, i);
+        int error = upstream_sit(proxy, upstream, i);
         if (error)
             return error;
     }
+    standings_apply(proxy, upstream);
     return 0;
+}
+
+void upstream_leave_entry(struct proxy *proxy, struct upstream *upstream, uint32_t entry)
+{
+    for (uint32_t at = 0; at < upstream->seat_count; at++)
+        if (upstream->seats[at].server && upstream->seats[at].entry == entry)
+            seat_remove(proxy, upstream, at);
+    if (upstream->names[entry])
+        name_drop(proxy, upstream->names[entry]);
+    upstream->names[entry] = NULL;
 }
 
 static void leave(struct proxy *proxy, struct upstream *upstream)
@@ -351,37 +363,4 @@ void proxy_upstream_close(struct proxy *proxy, int handle)
             abandon(proxy, upstream->seats[i].server);
     upstream_drop(proxy, upstream);
     health_follow(proxy);
-}
-
-/* ---- facts ---- */
-
-int proxy_server_facts(const struct proxy *proxy, int handle, uint32_t index, struct proxy_server_facts *ret_facts)
-{
-    const struct upstream *upstream = upstream_of(proxy, handle);
-    if (!upstream || index >= upstream->seat_count || !upstream->seats[index].server)
-        return -ENOENT;
-    const struct server *server = upstream->seats[index].server;
-    *ret_facts = (struct proxy_server_facts){
-        .label = { server->address.label, (uint32_t)strlen(server->address.label) },
-        .weight = upstream->seats[index].weight,
-        .connections = server->links,
-        .idle = server->idle_count,
-        .in_flight = server->load.in_flight,
-        .backup = upstream->seats[index].backup,
-        .health = server->shared ? server->shared->health : HEALTH_UNKNOWN,
-        .why = { server->shared ? server->shared->why : "", server->shared ? (uint32_t)strnlen(server->shared->why, SHARED_WHY_BYTES) : 0 },
-        .failures = server->ejection.connects,
-        .down_until_ms = server->ejection.until_ms,
-    };
-    return 0;
-}
-
-int proxy_server_next(struct proxy *proxy, int handle, uint32_t at, const struct proxy_request *request)
-{
-    uint32_t order[BALANCE_SEATS_MAX];
-    struct upstream *upstream = upstream_of(proxy, handle);
-    if (!upstream)
-        return -ENOENT;
-    uint32_t count = choice_order(proxy, upstream, request ? upstream_key(upstream, request) : 0, order);
-    return at < count ? (int)order[at] : -ENOENT;
 }

@@ -14,6 +14,7 @@
 #include "net/net.h"
 #include "proxy/alarm.h"
 #include "proxy/balance.h"
+#include "proxy/change.h"
 #include "proxy/budget.h"
 #include "proxy/ejection.h"
 #include "proxy/pool.h"
@@ -40,9 +41,6 @@ struct link {
     bool counted;              /* among those in use by all workers */
     uint8_t seat;              /* in that upstream */
 };
-
-/* What somebody has said of a server while the gateway runs; outlives the view. */
-enum server_order { ORDER_NONE, ORDER_DOWN, ORDER_DRAIN };
 
 struct server {
     struct server *next;       /* of all */
@@ -95,6 +93,8 @@ struct upstream {
     struct budget budget;      /* of what is sent again */
     struct waiting waiting;    /* exchanges for which no connection is free */
     struct name *names[SPEC_SERVERS_MAX]; /* of its servers, by line; NULL: an address */
+    uint64_t gone;             /* lines whose servers were taken out while the gateway runs */
+    uint8_t orders[SPEC_SERVERS_MAX]; /* by line: enum server_order */
     uint64_t settled;          /* lines that had servers before: what comes later begins slowly */
     char *lines;               /* as it was opened, owned: an equal one is the same */
     struct spec spec;
@@ -110,6 +110,10 @@ struct upstream *upstream_of(const struct proxy *proxy, int handle); /* NULL: no
 void upstream_use(struct upstream *upstream);
 void upstream_drop(struct proxy *proxy, struct upstream *upstream);
 const char *upstream_label(const struct upstream *upstream, uint32_t seat); /* of its server, for messages */
+int upstream_sit(struct proxy *proxy, struct upstream *upstream, uint32_t entry); /* seats for a line of the spec */
+void upstream_leave_entry(struct proxy *proxy, struct upstream *upstream, uint32_t entry);
+/* change_apply.c: what stands of the changes made to an upstream of that name */
+void standings_apply(struct proxy *proxy, struct upstream *upstream);
 /* The name has other addresses than before. */
 void upstream_follow(struct proxy *proxy, struct upstream *upstream, const struct name *name);
 const char *upstream_lack(const struct upstream *upstream); /* why no server can be used */

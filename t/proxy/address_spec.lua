@@ -2,7 +2,7 @@ local ffi = require "ffi"
 local c = require "t.support.c"
 c.header("proxy/address.h")
 local lib = c.lib()
-local SOCKET, NAME, SERVICE = ffi.C.ADDRESS_SOCKET, ffi.C.ADDRESS_NAME, ffi.C.ADDRESS_SERVICE
+local SOCKET, NAME, SERVICE = ffi.C.PLACE_SOCKET, ffi.C.PLACE_NAME, ffi.C.PLACE_SERVICE
 
 local function read(text, is_service)
     local address, name = ffi.new("struct proxy_address"), ffi.new("struct address_name")
