@@ -13,6 +13,7 @@ enum {
     REHASHES = 8,     /* further places of a key whose server is out */
     CHEAPER = 9,      /* the second of two must be cheaper than the first by one part in so many */
     IDLE_CHEAPER = 2, /* while neither has anything to do, so many times: small differences of time leave the weights alone */
+    FADE_MS = 1000,   /* what was slow once, and not asked since, is taken for half as slow after that time */
     LATENCY_LEAST_MS = 1, /* what is added to both: below it differences mean nothing */
 };
 
@@ -140,7 +141,7 @@ static double cost(const struct balance *balance, uint32_t seat, double now_ms)
     double latency = (double)balance->latency_ms;
     if (s->load->latency_ms > 0) { /* what was slow once is tried again when nothing was heard of it for a while */
         double age = now_ms - s->load->latency_at_ms;
-        latency = (double)s->load->latency_ms * BALANCE_DECAY_MS / (BALANCE_DECAY_MS + (age > 0 ? age : 0));
+        latency = (double)s->load->latency_ms * FADE_MS / (FADE_MS + (age > 0 ? age : 0));
     }
     return (latency + LATENCY_LEAST_MS) * ((double)s->weight + (double)s->load->in_flight * BALANCE_SCALE) / s->weight;
 }

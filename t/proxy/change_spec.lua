@@ -87,7 +87,7 @@ describe("an upstream that is changed", function()
 
     it("gets a server, which takes requests at once, and gives one up, whose connections are closed", function()
         local a, b = named "a", named "b"
-        local api = d:open("api", a.address)
+        local api = d:open("api", a.address .. "\nbalance random")
         assert.equal("a", content(api))
         assert(change("add api " .. b.address))
         local seen = {}
@@ -120,7 +120,7 @@ describe("an upstream that is changed", function()
 
     it("sends nothing to a server that is drained but what asks for it, and nothing at all to one that is down", function()
         local a, b = named "a", named "b"
-        local api = d:open("api", a.address .. "\n" .. b.address)
+        local api = d:open("api", a.address .. "\n" .. b.address .. "\nbalance random")
         assert(change("drain api " .. a.address))
         for _ = 1, 20 do assert.equal("b", content(api)) end
         assert.equal("a", d:run(d:begin(api, GET, { server = a.address })).content)
