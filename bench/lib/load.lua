@@ -49,6 +49,36 @@ function M.run(server, load, seconds)
     }
 end
 
+--- Large answers, taken without being looked at, with a neighbour that asks for something small meanwhile. `load`: cpu, path, connections,
+--- neighbour (a path).
+---@return table { rate, mib, cpu_us (per answer), cpu_us_mib, p50_us, p99_us, max_us (of the neighbour), grown (bytes), errors, server_share, load_share }
+function M.take(server, load, seconds)
+    local output, sink = os.tmpname(), servers.compile("sink")
+    local private, most = server:private_bytes(), 0
+    local cpu, began = server:cpu_seconds(), process.now()
+    local child = process.spawn { "taskset", "-c", tostring(load.cpu), sink, server.port, load.path, tostring(load.connections), tostring(seconds),
+        load.neighbour, stdout = output, stderr = output }
+    repeat
+        most = math.max(most, server:private_bytes())
+        if process.now() - began > seconds + 30 then
+            child:kill()
+            error(("the load on %s did not end"):format(server.name), 0)
+        end
+    until process.readable(child.pidfd, 0.05)
+    cpu, began = server:cpu_seconds() - cpu, process.now() - began
+    local load_cpu = servers.cpu_seconds(child.pid)
+    child:wait(1)
+    local text = process.read_file(output)
+    os.remove(output)
+    local answers, bytes, us, errors, p50, p99, max = text:match("sink answers=(%d+) bytes=(%d+) us=(%d+) errors=(%d+) neighbour=%d+ p50=(%d+) p99=(%d+) max=(%d+)")
+    if not answers or tonumber(bytes) == 0 then error(("no answers from %s:\n%s"):format(server.name, text), 0) end
+    local mib = bytes / 1048576
+    return {
+        rate = answers / (us / 1e6), mib = mib / (us / 1e6), cpu_us_mib = cpu * 1e6 / mib, p50_us = tonumber(p50), p99_us = tonumber(p99),
+        max_us = tonumber(max), grown = most - private, errors = tonumber(errors), server_share = cpu / began, load_share = load_cpu / began,
+    }
+end
+
 --- Holds `count` idle connections, each with one answered request, while `look` is called; returns what it returns.
 function M.with_idle(server, count, look)
     local input = unistd.pipe and { unistd.pipe() }

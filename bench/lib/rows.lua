@@ -207,6 +207,45 @@ local function files(bytes, title, fields, count)
     end
 end
 
+local function take_line(label, one, base)
+    return ("%-12s %8.0f %14.1f %12s %11.0f %9.0f %9.0f %12.1f %9.0f %7.0f%s"):format(label, one.mib, one.cpu_us_mib, ("%.2f"):format(one.cpu_us_mib / base.cpu_us_mib),
+        one.p50_us, one.p99_us, one.max_us, one.grown / 1048576, one.server_share * 100, one.load_share * 100,
+        one.errors > 0 and ("  %d ERRORS"):format(one.errors) or "")
+end
+
+--- A file of so many bytes, taken by so many clients that do not look at it, and a neighbour that asks for 2 KiB all the time.
+local function taken(bytes, connections, title)
+    return function(options)
+        local folder = process.folder()
+        assert(os.execute(("head -c %d /dev/urandom > %s/data.bin && head -c 2048 /dev/urandom > %s/small.bin && chmod -R a+rX %s && "
+            .. "find %s -type f -exec touch -d 2020-01-01 {} +"):format(bytes, folder, folder, folder, folder)) == 0)
+        local ok, lines, notes = pcall(with_servers, "files", { files = folder, body_bytes = bytes }, options, function(entries)
+            local measured = {}
+            for at = #entries, 1, -1 do
+                if entries[at].label == "floor" then table.remove(entries, at).server:stop() end
+            end
+            local words = { cpu = options.load_cpu, path = "/files/data.bin", connections = connections, neighbour = "/files/small.bin" }
+            for round = 0, options.rounds do -- the first is to warm up
+                for at, entry in ipairs(entries) do
+                    measured[at] = measured[at] or {}
+                    measured[at][math.max(round, 1)] = load.take(entry.server, words, options.seconds)
+                end
+            end
+            local base
+            for at, entry in ipairs(entries) do
+                measured[at] = summary(measured[at])
+                if entry.label == "nginx" then base = measured[at] end
+            end
+            local result = { "                MiB/s    CPU µs/MiB      × nginx   small p50       p99   longest   memory +MiB  server %  load %" }
+            for at, entry in ipairs(entries) do result[#result + 1] = take_line(entry.label, measured[at], base or measured[1]) end
+            return result
+        end)
+        process.remove_folder(folder)
+        if not ok then error(lines, 0) end
+        return { { title = title, lines = lines, notes = notes } }
+    end
+end
+
 -- Name, whether it belongs to the usual run, what it needs, the row.
 M.ROWS = {
     { "constant", true, same_request("a constant from a handler, depth 1, 64 connections", "hello", "/", "Hello, World!", 64, 1) },
@@ -220,6 +259,8 @@ M.ROWS = {
     { "proxy", false, proxied },
     { "file-4k", true, files(4096, "a file of 4 KiB, 64 connections; the floor sends the same bytes from memory") },
     { "file-1m", true, files(1048576, "a file of 1 MiB, 64 connections; the floor sends the same bytes from memory") },
+    { "file-1m-taken", true, taken(1048576, 64, "a file of 1 MiB, 64 clients that drop what they get; a neighbour asks for 2 KiB (µs)") },
+    { "file-1g", true, taken(1073741824, 100, "a file of 1 GiB, 100 clients that drop what they get; a neighbour asks for 2 KiB (µs)") },
     { "file-many", false, files(2048, "10,000 files of 2 KiB, 64 connections; the floor sends as many bytes from memory", nil, 10000) },
     { "file-304", false, files(4096, "a file that the client has already (If-Modified-Since), 64 connections",
         "|If-Modified-Since: Wed, 01 Jan 2025 00:00:00 GMT") },
