@@ -70,7 +70,8 @@ function M.take(server, load, seconds)
     child:wait(1)
     local text = process.read_file(output)
     os.remove(output)
-    local answers, bytes, us, errors, p50, p99, max = text:match("sink answers=(%d+) bytes=(%d+) us=(%d+) errors=(%d+) neighbour=%d+ p50=(%d+) p99=(%d+) max=(%d+)")
+    local answers, bytes, us, errors, p50, p99, max =
+        text:match("sink answers=(%d+) bytes=(%d+) us=(%d+) errors=(%d+) neighbour=%d+ p50=(%d+) p99=(%d+) max=(%d+)")
     if not answers or tonumber(bytes) == 0 then error(("no answers from %s:\n%s"):format(server.name, text), 0) end
     local mib = bytes / 1048576
     return {

@@ -208,8 +208,9 @@ local function files(bytes, title, fields, count)
 end
 
 local function take_line(label, one, base)
-    return ("%-12s %8.0f %14.1f %12s %11.0f %9.0f %9.0f %12.1f %9.0f %7.0f%s"):format(label, one.mib, one.cpu_us_mib, ("%.2f"):format(one.cpu_us_mib / base.cpu_us_mib),
-        one.p50_us, one.p99_us, one.max_us, one.grown / 1048576, one.server_share * 100, one.load_share * 100,
+    local ratio = ("%.2f"):format(one.cpu_us_mib / base.cpu_us_mib)
+    return ("%-12s %8.0f %14.1f %12s %11.0f %9.0f %9.0f %12.1f %9.0f %7.0f%s"):format(label, one.mib, one.cpu_us_mib, ratio, one.p50_us,
+        one.p99_us, one.max_us, one.grown / 1048576, one.server_share * 100, one.load_share * 100,
         one.errors > 0 and ("  %d ERRORS"):format(one.errors) or "")
 end
 
