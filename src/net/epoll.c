@@ -1,7 +1,7 @@
 /* The turn of the engine on epoll, its listeners and watched descriptors.
  *
- * Connections and watched descriptors are told of by edges, each once; listeners as long as somebody waits in their queue, so that those who
- * share a socket leave nobody behind. */
+ * Connections and watched descriptors are told of by edges, each once; listeners as long as somebody waits in their queue, and all who share
+ * one: the only one that were woken (EPOLLEXCLUSIVE) might be pausing just then. */
 #include "net/epoll.h"
 
 #include <errno.h>
@@ -52,13 +52,18 @@ static void epoll_close(struct net *net)
 
 /* The descriptor may be shared with others who accept from the same queue: who was seen can be gone, which must not hold us up. The flag is
  * seen by all who share it, and may be taken away by one of them; the time limit holds then. */
+static void limit_wait(int fd, int microseconds)
+{
+    struct timeval most = { .tv_usec = microseconds };
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most);
+}
+
 static void epoll_accept(struct net *net, uint32_t index)
 {
     struct listener *listener = &net->listeners[index];
-    struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = op_tag(OP_ACCEPT, listener->generation, index) };
-    struct timeval brief = { .tv_usec = ACCEPT_WAIT_US };
+    struct epoll_event event = { .events = EPOLLIN, .data.u64 = op_tag(OP_ACCEPT, listener->generation, index) };
     fcntl(listener->fd, F_SETFL, O_NONBLOCK);
-    setsockopt(listener->fd, SOL_SOCKET, SO_RCVTIMEO, &brief, sizeof brief);
+    limit_wait(listener->fd, ACCEPT_WAIT_US);
     listener->armed = true;
     if (epoll_ctl(epoll_of(net)->fd, EPOLL_CTL_ADD, listener->fd, &event) == 0)
         return;
@@ -70,6 +75,7 @@ static void epoll_accept_stop(struct net *net, uint32_t index)
 {
     struct listener *listener = &net->listeners[index];
     epoll_ctl(epoll_of(net)->fd, EPOLL_CTL_DEL, listener->fd, NULL);
+    limit_wait(listener->fd, 0);
     listener->armed = false;
 }
 
