@@ -4,7 +4,8 @@ local app = mg.app()
 
 local api = mg.upstream {
   name    = "api",
-  servers = { "127.0.0.1:9000", { "127.0.0.1:9001", weight = 2 } },
+  servers = { "127.0.0.1:9000", { "127.0.0.1:9001", weight = 2 }, { "127.0.0.1:9002", backup = true } },
+  check   = { path = "/", interval = "5s" },         -- who does not answer it gets no requests
 }
 
 app:proxy("/api/*", api, { path = "/*" })            -- /api/users asks the server for /users
