@@ -31,6 +31,12 @@ strace                calls of a worker, for the specs'
 # Left out where it cannot be had: its spec is pending then.
 browser='
 chromium-headless-shell|chromium  a browser, for the specs'
+# The same: servers behind the gateway, for the specs of proxying.
+origins='
+nginx-light|nginx     a server behind the gateway, for the specs
+haproxy               another
+nodejs                another, with WebSockets and server-sent events
+node-ws               WebSockets for that'
 bench_needs='
 wrk                   the load generator'
 # Installed one by one; what cannot be had is left out, and bench/run says so.
@@ -55,11 +61,11 @@ gcc                   the compiler' ;; esac
 
 case "$goal" in
 run) needs=$run_needs$compiler_needs ;;
-test | sanitize) needs=$run_needs$compiler_needs$test_needs$browser ;;
+test | sanitize) needs=$run_needs$compiler_needs$test_needs$browser$origins ;;
 bench) needs=$run_needs$compiler_needs$test_needs$bench_needs$peers ;;
 package) needs=$run_needs$compiler_needs$package_needs ;;
 fuzz) needs=$run_needs$clang_needs ;;
-ci) needs=$run_needs$compiler_needs$test_needs$browser$clang_needs ;;
+ci) needs=$run_needs$compiler_needs$test_needs$browser$origins$clang_needs ;;
 *) echo "install.sh: no such goal: $goal" >&2; exit 2 ;;
 esac
 
@@ -121,7 +127,7 @@ apt() {
 # shellcheck disable=SC2086  # a list of packages
 install() { apt install -y --no-install-recommends --no-remove $1 >"$log" 2>&1; }
 
-is_optional() { case "$peers$browser" in *"$1"*) return 0 ;; *) return 1 ;; esac }
+is_optional() { case "$peers$browser$origins" in *"$1"*) return 0 ;; *) return 1 ;; esac }
 
 # Package lists may be absent or old: they are fetched when there are none, and once more when an installation fails.
 install_missing() {
@@ -160,5 +166,5 @@ fi
 echo "Installing them with apt-get; this can take some minutes."
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-[ "$goal" = bench ] && forbid_services
+case "$goal" in bench | test | sanitize | ci) forbid_services ;; esac
 install_missing || exit 1
