@@ -79,7 +79,7 @@ describe("nginx behind the gateway", function()
         process.write_file(folder .. "/big.bin", ("0123456789abcdef"):rep(65536))
         process.write_file(folder .. "/page.html", ("<p>text</p>"):rep(2000))
         process.write_file(folder .. "/nginx.conf", ([[
-            daemon off; pid FOLDER/pid; error_log stderr; worker_processes 1; user root;
+            daemon off; master_process off; pid FOLDER/pid; error_log stderr; worker_processes 1; user root;
             events { worker_connections 256; }
             http { access_log FOLDER/access combined; gzip on; gzip_min_length 100; client_body_temp_path FOLDER/body; proxy_temp_path FOLDER/p;
                 fastcgi_temp_path FOLDER/f; uwsgi_temp_path FOLDER/u; scgi_temp_path FOLDER/s; client_max_body_size 64m;
