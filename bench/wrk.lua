@@ -16,7 +16,7 @@ function init(args)
     for at = 1, count or depth do texts[at] = one(count and pattern:format(at) or paths[(at - 1) % #paths + 1]) end
     if count then
         local at = 0
-        wrk.format = function()
+        function request() -- only a function of this name is asked for every request
             at = at % #texts + 1
             return texts[at]
         end

@@ -220,11 +220,11 @@ local function taken(bytes, connections, title)
         local folder = process.folder()
         assert(os.execute(("head -c %d /dev/urandom > %s/data.bin && head -c 2048 /dev/urandom > %s/small.bin && chmod -R a+rX %s && "
             .. "find %s -type f -exec touch -d 2020-01-01 {} +"):format(bytes, folder, folder, folder, folder)) == 0)
-        local ok, lines, notes = pcall(with_servers, "files", { files = folder, body_bytes = bytes }, options, function(entries)
+        local only = {} -- the floor sends from its memory
+        for _, name in ipairs(servers.NAMES) do only[name] = name ~= "floor" and is_wanted(options, name) or nil end
+        local own = setmetatable({ only = only }, { __index = options })
+        local ok, lines, notes = pcall(with_servers, "files", { files = folder, body_bytes = bytes }, own, function(entries)
             local measured = {}
-            for at = #entries, 1, -1 do
-                if entries[at].label == "floor" then table.remove(entries, at).server:stop() end
-            end
             local words = { cpu = options.load_cpu, path = "/files/data.bin", connections = connections, neighbour = "/files/small.bin" }
             for round = 0, options.rounds do -- the first is to warm up
                 for at, entry in ipairs(entries) do

@@ -165,6 +165,30 @@ describe("a client that takes nothing of a file in memory", function()
     end)
 end)
 
+describe("a folder of fifty thousand names", function()
+    after_each(server.sweep)
+
+    it("is listed while others are answered", function()
+        local s = server.start { files = { ["public/small.txt"] = "small" }, script = [[
+            local app = require "moongate".app()
+            app:files("/*", "public", { list = true })
+            return app]] }
+        os.execute(("touch -d 2020-01-01 '%s/public/small.txt'; mkdir '%s/public/many' && cd '%s/public/many' && seq -f name%%06g 1 50000 | xargs -n 20000 touch")
+            :format(s.folder, s.folder, s.folder))
+        local c, neighbour, meanwhile = s:connect(), s:connect(), 0
+        assert.equal("small", neighbour:get("/small.txt").body)
+        c:send("GET /many/?sort=T HTTP/1.1\r\nHost: a\r\n\r\n")
+        while #require "socket".select({ c.socket }, nil, 0) == 0 do
+            assert.equal("small", neighbour:get("/small.txt").body)
+            meanwhile = meanwhile + 1
+        end
+        local page = c:read().body
+        assert.is_truthy(page:find("50000 entries", 1, true))
+        assert.is_true(meanwhile >= 20, meanwhile .. " answers meanwhile")
+        s:stop()
+    end)
+end)
+
 describe("few watches", function()
     after_each(server.sweep)
 
