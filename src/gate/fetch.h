@@ -21,7 +21,7 @@ struct fetch {
     struct arena arena;
     uint32_t exchange;         /* NONE: it has ended */
     uint32_t request;          /* slot whose client it is for: it is given up when that has gone; NONE: nobody's */
-    uint32_t turn, next;       /* next: among the free */
+    uint32_t turn, next;       /* next: of the same request; among the free */
     int32_t timer;             /* of a paused one; -1: none */
     uint16_t status;           /* of the head */
     uint16_t failed;           /* FAILED: what would be answered, 499: the client has gone */

@@ -99,8 +99,7 @@ struct request {
     uint32_t head_bytes_out;
     uint32_t exchange, stream; /* proxied, or a file that is being read: NONE when not */
     const struct wanted *wanted; /* NULL: nothing */
-    uint32_t fetch;            /* that Lua holds its exchange by: NONE when C answers it */
-    uint16_t fetches;          /* open for it (fetch.h) */
+    uint32_t fetch, first_fetch; /* that Lua holds its exchange by: NONE when C answers it; list of those that are open for it (fetch.h) */
     uint16_t own_status;       /* instead of the upstream's; 0: none */
     struct file_job *file;     /* waited for, or sent in pieces: NULL when not */
     _Alignas(16) char first_page[REQUEST_ARENA_FIRST];

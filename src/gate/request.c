@@ -33,7 +33,7 @@ struct request *request_new(struct mg_worker *w, uint32_t conn)
     r->pub.match.capture_count = 0;
     memset(&r->state, 0, offsetof(struct request, first_page) - offsetof(struct request, state));
     r->state = REQUEST_RUNNING;
-    r->next = r->exchange = r->stream = r->fetch = NONE;
+    r->next = r->exchange = r->stream = r->fetch = r->first_fetch = NONE;
     r->fields_end = &r->fields;
     arena_init(&r->arena, &w->pages, r->first_page, sizeof r->first_page);
     w->request_running++;
@@ -65,7 +65,7 @@ void request_put(struct mg_worker *w, struct request *r)
 {
     if (r->state != REQUEST_ENDED || r->hold || r->listed || r->unread)
         return;
-    must(r->exchange == NONE && r->stream == NONE && !r->file && r->fetches == 0);
+    must(r->exchange == NONE && r->stream == NONE && !r->file && r->first_fetch == NONE);
     arena_reset(&r->arena);
     queue_free(w->net, &r->out);
     r->state = REQUEST_FREE;

@@ -153,7 +153,7 @@ void side_drained(struct mg_worker *w, struct request *r)
 /* The request does not want its answer any more. True: it was being answered here, so nobody else will end it. */
 bool side_abandon(struct mg_worker *w, struct request *r)
 {
-    if (r->fetches > 0)
+    if (r->first_fetch != NONE)
         fetch_abandon(w, r);
     uint32_t exchange = r->exchange, stream = r->stream;
     r->exchange = r->stream = NONE;
@@ -168,6 +168,6 @@ bool side_abandon(struct mg_worker *w, struct request *r)
 
 void side_answered(struct mg_worker *w, struct request *r)
 {
-    if (r->fetches > 0)
+    if (r->first_fetch != NONE)
         fetch_leave(w, r);
 }

@@ -124,8 +124,10 @@ static struct fetch *fetch_get(struct mg_worker *w, uint32_t slot)
     f->request = slot;
     f->timer = -1;
     arena_init(&f->arena, &w->pages, f->first_page, sizeof f->first_page);
-    if (slot != NONE)
-        w->requests[slot].fetches++;
+    if (slot != NONE) {
+        f->next = w->requests[slot].first_fetch;
+        w->requests[slot].first_fetch = index;
+    }
     move(f, FETCH_WAITING);
     store->open++;
     return f;
@@ -137,10 +139,13 @@ static void disown(struct mg_worker *w, struct fetch *f)
     if (f->request == NONE)
         return;
     struct request *r = &w->requests[f->request];
-    r->fetches--;
-    if (r->fetch == index_of(w, f))
+    uint32_t index = index_of(w, f), *link = &r->first_fetch;
+    while (*link != index)
+        link = &w->side->fetches->fetches[*link].next;
+    *link = f->next;
+    if (r->fetch == index)
         r->fetch = r->exchange = NONE;
-    f->request = NONE;
+    f->request = f->next = NONE;
 }
 
 static void stop_timer(struct mg_worker *w, struct fetch *f)
@@ -221,11 +226,8 @@ void fetch_fail_content(struct mg_worker *w, struct request *r, int32_t status, 
 void fetch_abandon(struct mg_worker *w, struct request *r)
 {
     static const char gone[] = "the client has gone";
-    struct fetch_store *store = w->side->fetches;
-    for (uint32_t i = 0; i < store->top && r->fetches > 0; i++) {
-        struct fetch *f = &store->fetches[i];
-        if (f->state == FETCH_FREE || f->request != r->pub.slot)
-            continue;
+    while (r->first_fetch != NONE) {
+        struct fetch *f = &w->side->fetches->fetches[r->first_fetch];
         fail(w, f, 499, gone, sizeof gone - 1);
         disown(w, f); /* one that was whole already */
     }
@@ -233,10 +235,8 @@ void fetch_abandon(struct mg_worker *w, struct request *r)
 
 void fetch_leave(struct mg_worker *w, struct request *r)
 {
-    struct fetch_store *store = w->side->fetches;
-    for (uint32_t i = 0; i < store->top && r->fetches > 0; i++)
-        if (store->fetches[i].state != FETCH_FREE && store->fetches[i].request == r->pub.slot)
-            fetch_close(w, &store->fetches[i]);
+    while (r->first_fetch != NONE)
+        fetch_close(w, &w->side->fetches->fetches[r->first_fetch]);
 }
 
 void fetch_on_timer(struct mg_worker *w, double token)
