@@ -110,10 +110,12 @@ end
 local function upstreams_of(whole)
     local list, seen = {}, {}
     for _, route in ipairs(whole.routes) do
-        local upstream = descriptor.is(route.handler) and route.handler.upstream
-        if upstream and not seen[upstream] then
-            seen[upstream] = true
-            list[#list + 1] = upstream
+        local is_proxied = descriptor.is(route.handler) and route.handler.kind == "proxy"
+        for _, upstream in ipairs(is_proxied and descriptor.upstreams(route.handler) or {}) do
+            if not seen[upstream] then
+                seen[upstream] = true
+                list[#list + 1] = upstream
+            end
         end
     end
     return list

@@ -299,7 +299,8 @@ local function send_fetched(app, req, status, response, maps)
     local handle, message = fetched.take(response)
     if not handle then error("a fetched response was returned: " .. message, 0) end
     local rc = C.mg_fetch_reply(abi.worker, req._slot, handle, status)
-    if rc < 0 then M.fail(app, req, 502, { message = "the response head of the upstream is too large" }) end
+    if rc >= 0 then return end
+    M.fail(app, req, 502, { message = rc == -22 and "the upstream's status is none of an answer" or "the upstream's response head is too large" })
 end
 
 local function send_response(app, req, made, status)
@@ -349,7 +350,8 @@ end
 --- `return nil, message, code`: the error that it stands for.
 local function failure_of(app, req, message, code)
     local status = failures.is_error_status(code) and code or failures.CODES[code or ""] or 500 -- other numbers are codes of the system
-    if status == 500 and not is_expected(app, code) then log_failure(req, "returned nil, " .. tostring(message)) end
+    local is_told = status == 500 and not is_expected(app, code) or status == 502 or status == 504 -- another server's fault has its cause in the log
+    if is_told then log_failure(req, "returned nil, " .. tostring(message)) end
     return failures.new(status, type(code) == "string" and code or nil, tostring(message))
 end
 

@@ -7,7 +7,9 @@ local evaluate = require "moongate.evaluate"
 local M = {}
 
 --- The least of `require "moongate"` that a file needs to load. Made for specs that must not have a worker.
-M.mg = { app = app.new, upstream = require("moongate.upstream").new, extend_request = app.extend_request }
+M.mg = {
+    app = app.new, upstream = require("moongate.upstream").new, split = require("moongate.split").new, extend_request = app.extend_request,
+}
 
 local Site = {}
 Site.__index = Site
