@@ -151,8 +151,9 @@ local function place(text, options)
     end
     if not place then return nil, ("mg.fetch: %s: %s"):format(schema.shown(text), message), code or "url" end
     if options.query then
-        place.path = url.with_query(place.path, options.query)
-        place.text = url.with_query(place.text, options.query)
+        local path = url.with_query(place.path, options.query)
+        if not path then return nil, "mg.fetch: query: it has control characters: give a table, whose values are escaped", "url" end
+        place.text, place.path = "http://" .. place.host .. path, path
     end
     return place
 end

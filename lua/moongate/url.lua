@@ -111,12 +111,14 @@ function M.resolve(base, reference)
     return without_dots(path) .. arguments, true
 end
 
---- Puts arguments behind a path that may have some.
+--- Puts arguments behind a path that may have some. nil: they have controls, which would end the line that they stand in.
 ---@param path string
 ---@param arguments string
+---@return string?
 function M.with_query(path, arguments)
     if arguments == "" then return path end
-    return path .. (path:find("?", 1, true) and "&" or "?") .. arguments
+    local text = escaped(arguments)
+    return text and path .. (path:find("?", 1, true) and "&" or "?") .. text:gsub("#", "%%23")
 end
 
 return M

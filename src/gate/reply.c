@@ -213,7 +213,8 @@ static void fields_settle(struct request *r)
 
 static void prepare(struct mg_worker *w, struct request *r, uint32_t status, uint32_t content, struct http_reply *ret_reply)
 {
-    if (status == 405 || (status == 204 && r->pub.match.route == MG_ROUTE_METHOD && r->pub.head.method == METHOD_OPTIONS))
+    bool is_own = r->exchange == NONE; /* else the methods are the upstream's to name */
+    if (is_own && (status == 405 || (status == 204 && r->pub.match.route == MG_ROUTE_METHOD && r->pub.head.method == METHOD_OPTIONS)))
         add_allow(r);
     fields_settle(r);
     decide_close(w, r);

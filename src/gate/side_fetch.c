@@ -499,11 +499,11 @@ int fetch_copy_fields(struct mg_worker *w, struct request *r, struct slice head)
 }
 
 /* The length that is announced to the client. */
-static double length_for(const struct request *r, const struct fetch *f)
+static double length_for(const struct request *r, const struct fetch *f, uint32_t status)
 {
-    bool none = f->body_kind == BODY_NONE;
-    if (none && (f->length < 0 || !(r->head_only || f->status == 304)))
-        return r->head_only || f->status == 304 ? LENGTH_UNSAID : 0;
+    bool none = f->body_kind == BODY_NONE, bare = r->head_only || status == 304;
+    if (none && (f->length < 0 || !bare))
+        return bare ? LENGTH_UNSAID : 0;
     return f->length;
 }
 
@@ -525,7 +525,7 @@ int fetch_reply(struct mg_worker *w, struct request *r, struct fetch *f, uint32_
     uint32_t exchange = f->exchange, count = kept_bytes(f->content);
     bool is_feeding = r->fetch == index_of(w, f), was_paused = f->paused;
     disown(w, f); /* what happens to the client meanwhile is not for the fetch */
-    int error = reply_begin(w, r, status, MG_CONTENT_NONE, length_for(r, f));
+    int error = reply_begin(w, r, status, MG_CONTENT_NONE, length_for(r, f, status));
     if (error == -E2BIG || error == -EINVAL || error == -EALREADY) {
         fetch_close(w, f);
         return error;

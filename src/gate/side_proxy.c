@@ -325,8 +325,9 @@ static int begin_edited(struct mg_worker *w, struct request *r, const struct pro
 static void on_head(struct mg_worker *w, struct request *r, const struct proxy_event *event)
 {
     double length = announced(event);
-    if (event->body_kind == BODY_NONE && length < 0)
-        length = r->head_only || event->status == 304 ? LENGTH_UNSAID : 0;
+    bool bare = r->head_only || (r->own_status ? r->own_status : event->status) == 304; /* what the client is told */
+    if (event->body_kind == BODY_NONE && (length < 0 || !bare))
+        length = bare ? LENGTH_UNSAID : 0;
     bool plain = !r->fields && !r->own_status && !r->reason.bytes && event->status >= 200 && r->pub.conn != NONE;
     int error = plain ? begin_plainly(w, r, event, length) : begin_edited(w, r, event, length);
     if (error == -E2BIG)
