@@ -71,7 +71,7 @@ struct request {
     bool listed : 1;       /* in its connection's list */
     bool hold : 1;         /* Lua wants the slot after the answer */
     bool told : 1;         /* its end has been told to whoever holds it */
-    bool fed : 1;          /* all of the content went to the upstream */
+    bool fed : 1, choked : 1; /* all of the content went to the upstream; it has enough for now */
     bool paused : 1;       /* the upstream, or the file, waits for the client: until `pause_mark` bytes are left */
     bool expect : 1;       /* 100 (Continue) is still owed */
     bool waiting : 1;      /* content was asked for that had not come */

@@ -33,6 +33,7 @@ int side_forward(struct mg_worker *w, struct request *r, int upstream, int terms
 int side_copy_fields(struct request *r, const struct http_head *head, const char *bytes, const struct forward_set *skip);
 void side_proxy_pause(struct mg_worker *w, struct request *r); /* the client is slower than the upstream */
 void side_on_proxy(struct mg_worker *w, const struct proxy_event *event);
+void side_writable(struct mg_worker *w, struct request *r); /* PROXY_WRITABLE of its exchange */
 /* Of a client in a tunnel: what it sends, and that it sends no more. */
 void side_tunnel_bytes(struct mg_worker *w, uint32_t conn, const char *bytes, uint32_t count);
 void side_tunnel_end(struct mg_worker *w, uint32_t conn);

@@ -341,7 +341,7 @@ void fetch_on_proxy(struct mg_worker *w, const struct proxy_event *event)
     case PROXY_WRITABLE:
         wake(w, &f->write_token);
         if (f->request != NONE && w->requests[f->request].fetch == index_of(w, f))
-            side_content_arrived(w, &w->requests[f->request]);
+            side_writable(w, &w->requests[f->request]);
         break;
     default:
         break;

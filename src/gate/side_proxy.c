@@ -93,7 +93,7 @@ int side_want(struct request *r, struct slice server, struct slice key, struct s
 /* Feeds request content to the exchange until it has enough or there is no more for now. */
 static void feed(struct mg_worker *w, struct request *r)
 {
-    while (r->exchange != NONE && !r->fed) {
+    while (r->exchange != NONE && !r->fed && !r->choked) {
         int32_t bytes = content_read(w, r, 0);
         if (bytes == -EAGAIN)
             return;
@@ -114,8 +114,9 @@ static void feed(struct mg_worker *w, struct request *r)
         }
         r->fed = bytes == 0;
         int waiting = proxy_send(w->side->proxy, r->exchange, w->border.text, (uint32_t)bytes, bytes == 0);
-        if (waiting < 0 || waiting > (int)w->settings.window_bytes)
-            return; /* its event is due; or PROXY_WRITABLE goes on from here */
+        r->choked = waiting > (int)w->settings.window_bytes; /* PROXY_WRITABLE goes on from here */
+        if (waiting < 0)
+            return; /* its event is due */
     }
 }
 
@@ -399,8 +400,9 @@ void side_tunnel_end(struct mg_worker *w, uint32_t conn)
 }
 
 /* The upstream takes more of what the client sends. */
-static void on_writable(struct mg_worker *w, struct request *r)
+void side_writable(struct mg_worker *w, struct request *r)
 {
+    r->choked = false;
     if (r->pub.conn != NONE && w->clients[r->pub.conn].phase == CLIENT_TUNNEL)
         conn_resume(w->net, r->pub.conn);
     else
@@ -460,7 +462,7 @@ void side_on_proxy(struct mg_worker *w, const struct proxy_event *event)
     else if (event->kind == PROXY_FAILED)
         fail_proxied(w, r, event->status, event->bytes, event->count);
     else if (event->kind == PROXY_WRITABLE)
-        on_writable(w, r);
+        side_writable(w, r);
     if (event->kind == PROXY_BROKEN) {
         worker_log(w, MG_LOG_ERROR, event->bytes, event->count);
         reply_end(w, r, true);
