@@ -5,6 +5,7 @@ local caller = require "moongate.caller"
 local ghost = require "moongate.ghost"
 local lexer = require "moongate.lexer"
 local lint = require "moongate.lint"
+local named = require "moongate.named"
 local paths = require "moongate.paths"
 local schema = require "moongate.schema"
 local snapshot = require "moongate.snapshot"
@@ -386,6 +387,7 @@ local function require_for(generation, folder, loaded)
             value = stand_in(generation, value)
         elseif message then
             if not is_ours then error(message, 2) end
+            generation.is_partial = true
             caller.tell(message, hint, { what = "require", argument = 1, value = name })
             value = ghost.get()
         end
@@ -474,29 +476,52 @@ function Generation:run(path)
     return false, nil
 end
 
---- A file has ended early: the modules that it names and did not come to are compiled, so that their mistakes are told with its own.
+--- Compiles what a file names that has not come to it.
+function Generation:look_at(file, folder)
+    if self.known[file] then return end
+    local chunk, failure = self:compile(file, folder)
+    if not chunk then self:add_failure(self.places[failure], file) end
+    self:look_further(file)
+end
+
+--- A file has ended early: the modules that it names and did not come to are compiled, so that their mistakes are told with its own; of a
+--- config also the apps.
 function Generation:look_further(path)
     local text, folder = self.problems.sources[path], self.folders[path]
-    for name in (text or ""):gsub("%-%-[^\n]*", ""):gmatch("%f[%w_]require%s*%(?%s*[\"']([%w_.]+)[\"']") do
+    self.is_partial = true
+    if not text then return end
+    for _, name in ipairs(named.arguments(text, "require")) do
         local file = not is_shared(name) and name ~= "ffi" and find_module(self, folder, name)
-        if file and not self.known[file] then
-            local chunk, failure = self:compile(file, folder)
-            if not chunk then self:add_failure(self.places[failure], file) end
-            self:look_further(file)
-        end
+        if file then self:look_at(file, folder) end
     end
+    if path ~= self.files[1] then return end
+    for _, name in ipairs(named.apps(text)) do
+        local file = paths.resolve(folder, name)
+        if self:has(file) then self:look_at(file, paths.folder_of(file)) end
+    end
+end
+
+--- What requests were given. Where a file has ended early it may have given them more: what it would have given is read out of its text.
+function Generation:extensions(given)
+    if not self.is_partial then return given end
+    local list = { unpack(given) }
+    for _, file in ipairs(self.files) do
+        for _, name in ipairs(named.arguments(self.problems.sources[file], "extend_request")) do list[#list + 1] = name end
+    end
+    return list
 end
 
 --- Looks at the names in every file.
 ---@param extensions string[] what requests were given
 function Generation:check_names(extensions)
+    extensions = self:extensions(extensions)
     for _, file in ipairs(self.files) do
         local tree = self:tree(file)
         local globals = {}
         for name in pairs(self:room(self.folders[file])) do
             if not self.leaked[name] then globals[name] = true end
         end
-        if tree then lint.check({ file = file, tree = tree, globals = globals, extensions = extensions }, self.problems) end
+        if tree then lint.check({ file = file, tree = tree, globals = globals, extensions = extensions, is_partial = self.is_partial }, self.problems) end
     end
     self:add_leaks()
 end

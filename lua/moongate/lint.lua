@@ -148,7 +148,8 @@ function Lint:check_field(node)
     local mark = known.members[name]
     if mark then return self:check_use(node, kind, mark) end
     if self.written[kind .. "." .. name] or kind == "req" and self.known_extensions[name] then return end
-    local message, hint = names.missing(kind, name, self:others(kind))
+    local message, hint, near = names.missing(kind, name, self:others(kind))
+    if kind == "req" and self.is_partial and not near then return end
     self:add(node.key_at, node.key_to, message, hint, name)
 end
 
@@ -261,14 +262,15 @@ end
 ---@field tree moongate.Tree
 ---@field globals table<string, boolean> what is global there
 ---@field extensions string[] what requests were given by app:extend_request
+---@field is_partial? boolean not every file has run to its end: requests may have been given more
 
 --- Adds what is wrong with the names of a file.
 ---@param file moongate.Linted
 ---@param problems table
 function M.check(file, problems)
     local lint = setmetatable({
-        file = file.file, tree = file.tree, globals = file.globals, extensions = file.extensions, problems = problems, kinds = {}, given = {},
-        written = {}, known_extensions = {},
+        file = file.file, tree = file.tree, globals = file.globals, extensions = file.extensions, is_partial = file.is_partial,
+        problems = problems, kinds = {}, given = {}, written = {}, known_extensions = {},
     }, Lint)
     for _, name in ipairs(file.extensions) do lint.known_extensions[name] = true end
     lint:find_roles()

@@ -100,6 +100,7 @@ M.written = written
 ---@param others? string[] names that are there besides
 ---@return string message
 ---@return string hint
+---@return string? near the name that was meant, most likely
 function M.missing(what, name, others)
     local names = M.kinds[what]
     local title = names.title or what
@@ -109,7 +110,7 @@ function M.missing(what, name, others)
     local all = { unpack(names.list) }
     for _, other in ipairs(others or {}) do all[#all + 1] = other end
     local near = schema.nearest(name, all)
-    if near then return message, ("did you mean %s?"):format(written(what, near)) end
+    if near then return message, ("did you mean %s?"):format(written(what, near)), near end
     if #all > LISTED_MAX then return message, ("what %s has is listed in lua/README.md"):format(title) end
     return message, ("%s has: %s"):format(title, table.concat(all, ", "))
 end

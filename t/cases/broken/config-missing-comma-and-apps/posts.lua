@@ -1,0 +1,2 @@
+local titles = { "one" "two" }
+return titles
