@@ -128,6 +128,14 @@ function M.start(generation, with_once)
     return nil
 end
 
+--- What ended the task that runs start hooks: its time, or what stopped it besides (the memory that Lua may have, say).
+---@param task moongate.Task
+---@return string
+function M.why_not_started(task)
+    local why = task.value ~= await.CANCELLED and tostring(task.value) or late_text()
+    return ("%s: %s"):format(task.title or "on_start", why)
+end
+
 --- ---- ending ----
 
 local function run_stop(generation)
@@ -341,7 +349,7 @@ local function prepare(number, sources)
     end, nil, nil, nil, generation)
     task.watched, task.most_ms = true, LOAD_MS -- cancelling it is no error
     task.on_end = function(ended)
-        if not ended.ok and not generation.given_up then failed(number, (ended.title or "on_start") .. ": " .. late_text()) end
+        if not ended.ok and not generation.given_up then failed(number, M.why_not_started(ended)) end
     end
 end
 

@@ -4,8 +4,12 @@ local compose = require "moongate.compose"
 local descriptor = require "moongate.descriptor"
 local paths = require "moongate.paths"
 local pattern = require "moongate.pattern"
+local units = require "moongate.units"
 
 local M = {}
+
+local MIB = 1048576
+local SITE_SHARE = 7 / 8 -- of limits.lua_memory: beyond it a script is stopped (src/abi/memory.c)
 
 --- Adds a problem at a place written "file:line", with what the text shows of it.
 local function add(generation, where, problem, spot)
@@ -105,6 +109,17 @@ local function check_logs(log, beside_folder, report)
     end
 end
 
+--- What the site itself takes of the memory of scripts, once it has loaded, is not there for requests.
+local function check_memory(config, report)
+    local most = config.settings.lua_bytes
+    if most <= 0 or collectgarbage("count") * 1024 < most * SITE_SHARE then return end
+    collectgarbage()
+    local bytes = collectgarbage("count") * 1024
+    if bytes < most * SITE_SHARE then return end
+    report("limits.lua_memory", ("%s are not enough: the site itself takes %.0f MiB as soon as it has loaded"):format(units.show_size(most), bytes / MIB),
+        ('requests need memory, too: write lua_memory = "%dm", or keep less'):format(math.ceil(2 * bytes / MIB)))
+end
+
 --- ---- upstreams ----
 
 local function upstreams_of(whole)
@@ -165,6 +180,7 @@ function M.whole(whole, generation, config, checked, folder, report, on_disk)
     generation:check_names(extensions)
     if checked and checked.log then check_logs(checked.log, folder, report) end
     if generation.problems:count() > 0 then return end
+    check_memory(config, report)
     check_filters(generation, whole)
     check_names(generation, whole)
     check_ports(config, report)

@@ -10,6 +10,16 @@ local function tune()
     jit.opt.start("maxside=4000", "maxtrace=16000", "maxrecord=16000", "maxirconst=2000", "maxsnap=2000", "sizemcode=256", "maxmcode=32768")
 end
 
+--- math.random() begins elsewhere in each worker and after each start: LuaJIT's own beginning is always the same.
+local function seed()
+    local file = io.open("/dev/urandom", "rb")
+    local text = file and file:read(6) or ""
+    if file then file:close() end
+    local number = os.time() + os.clock() * 1e6
+    for at = 1, #text do number = (number * 256 + text:byte(at)) % 2 ^ 48 end
+    math.randomseed(number)
+end
+
 -- Exit codes of the command line (src/proc/options.tbl.h).
 local NO_START = 6
 
@@ -94,6 +104,7 @@ end
 ---@return integer exit_code
 function M.main(boot, options, number, sources)
     tune()
+    seed()
     abi.attach(boot)
     local generation, loop, response = require "moongate.generation", require "moongate.loop", require "moongate.response"
     require "moongate.holders"
@@ -112,10 +123,14 @@ function M.main(boot, options, number, sources)
     if not first then return fail(message, code) end
     handle()
     require("moongate.isolate").watch(require("moongate.chain").isolate, function(text) response.log(2, text) end)
-    local started = { problem = "on_start: a hook was given up: it waits still, long after it was asked to end (limits.hook_time)" }
-    loop.run_until(require("moongate.await").spawn(function()
+    local started = {}
+    local task = require("moongate.await").spawn(function()
         started.problem = generation.start(first, abi.border.first == 1)
-    end, nil, nil, nil, first))
+    end, nil, nil, nil, first)
+    task.watched, task.on_end = true, function(ended)
+        if not ended.ok then started.problem = generation.why_not_started(ended) end
+    end
+    loop.run_until(task)
     if loop.has_ended() then return 0 end
     if started.problem then return fail(started.problem) end
     generation.use(first)
