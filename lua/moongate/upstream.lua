@@ -22,7 +22,13 @@ Upstream.__index = function(_, name) -- what changes a running worker is loaded 
 end
 Upstream.__tostring = function(self) return ("upstream %q"):format(self.name) end
 
-local fields = { { name = "name", type = schema.string } }
+--- As it is said on a command line.
+local name = schema.custom("a name of at most 64 letters, digits and signs, without blanks", { "string" }, function(value)
+    if type(value) ~= "string" or #value > 64 or not value:match("^[^%s%c]+$") then return nil end
+    return value
+end)
+
+local fields = { { name = "name", type = name } }
 for _, rows in ipairs { upstream_options.FIELDS, proxy_options.SHARED } do
     for _, row in ipairs(rows) do fields[#fields + 1] = row end
 end

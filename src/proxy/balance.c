@@ -308,8 +308,10 @@ struct walk {
 /* Its next free place by its own order of all places. */
 static void take_place(uint8_t *table, struct walk *walk)
 {
-    while (table[walk->at] != UINT8_MAX)
-        walk->at = (walk->at + walk->step) % BALANCE_TABLE;
+    while (table[walk->at] != UINT8_MAX) {
+        walk->at += walk->step;
+        walk->at -= walk->at >= BALANCE_TABLE ? BALANCE_TABLE : 0;
+    }
     table[walk->at] = (uint8_t)walk->seat;
 }
 

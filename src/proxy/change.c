@@ -22,6 +22,14 @@ static int verb_of(struct slice word)
     return -1;
 }
 
+static int is_plain(struct slice word)
+{
+    for (uint32_t i = 0; i < word.bytes; i++)
+        if ((unsigned char)word.at[i] <= ' ' || word.at[i] == 0x7f)
+            return 0;
+    return word.bytes > 0;
+}
+
 int change_read(struct change *ret_change, struct slice line, char *ret_message, uint32_t message_bytes)
 {
     struct change change = { 0 };
@@ -29,9 +37,9 @@ int change_read(struct change *ret_change, struct slice line, char *ret_message,
     struct slice name = spec_word(&line), rest = line, server = spec_word(&rest);
     if (verb < 0)
         return refuse(ret_message, message_bytes, "expected list, config, add, remove, drain, down, up or weight");
-    if (name.bytes == 0 || name.bytes > CHANGE_NAME_BYTES)
+    if (!is_plain(name) || name.bytes > CHANGE_NAME_BYTES)
         return refuse(ret_message, message_bytes, "which upstream?");
-    if (server.bytes == 0)
+    if (!is_plain(server))
         return refuse(ret_message, message_bytes, "which server?");
     memcpy(change.upstream, name.at, name.bytes);
     change.verb = (uint8_t)verb;

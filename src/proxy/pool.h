@@ -11,7 +11,7 @@ struct proxy;
 struct proxy_request;
 struct proxy_shared;
 
-enum { PROXY_SERVERS_MAX = 64, PROXY_UPSTREAMS_MAX = 256, PROXY_NAME_BYTES = 64, PROXY_USERS = 40 };
+enum { PROXY_SERVERS_MAX = 64, PROXY_UPSTREAMS_MAX = 256, PROXY_NAME_BYTES = 272 /* a name, or the text of a server */, PROXY_USERS = 40 };
 
 /* Every bound of the room; 0 takes the default in brackets. */
 struct proxy_options {

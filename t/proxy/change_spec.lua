@@ -35,7 +35,7 @@ describe("a change", function()
         [""] = "expected list, config, add", ["ad api x:1"] = "expected list", ["add"] = "which upstream?", ["add api"] = "which server?",
         ["add api x"] = 'server "x": expected host:port', ["add api x:1 weight=0"] = "a weight is a number from 1 to 1000",
         ["weight api x:1"] = "a weight is a number", ["weight api x:1 1001"] = "a weight is a number", ["drain api x:1 now"] = "more words",
-        ["up " .. ("n"):rep(65) .. " x:1"] = "which upstream?", ["down api " .. ("x"):rep(272)] = "too long",
+        ["drain api \1x:1"] = "which server?", ["drain a\tb x:1"] = "which upstream?", ["up " .. ("n"):rep(273) .. " x:1"] = "which upstream?", ["down api " .. ("x"):rep(272)] = "too long",
     } do
         it(("is refused as %q"):format(line:sub(1, 30)), function()
             local change, message = read(line)
