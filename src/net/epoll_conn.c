@@ -75,7 +75,10 @@ void epoll_conn_event(struct net *net, uint32_t index, uint32_t generation, uint
 void epoll_receive(struct net *net, struct conn *conn)
 {
     conn->receive = RECEIVE_ARMED;
-    int error = conn->asked ? 0 : ask(net, conn, INPUT);
+    bool first = !conn->asked;
+    int error = first ? ask(net, conn, INPUT) : 0;
+    if (first && conn->role == ROLE_CLIENT) /* most have sent before they are accepted: it is heard in this turn, before who tells us to stop */
+        conn->readable = true;
     if (error)
         receive_over(net, conn, error);
     else if (conn->readable)
