@@ -13,28 +13,49 @@ local M = {}
 local C = abi.C
 local NO_NAMES = {}
 
+--- A template taken apart once: text, a capture as it is written, text, a capture …
+local function parts_of(template)
+    local parts, from = {}, 1
+    for at, mark, behind in template:gmatch("()([:*][%w_]*)()") do
+        parts[#parts + 1] = template:sub(from, at - 1)
+        parts[#parts + 1] = mark
+        from = behind
+    end
+    parts[#parts + 1] = template:sub(from)
+    return parts
+end
+
+--- What a capture of this request's route matched, as it came; the mark itself where the route has none of that name.
+local function captured(p, names, mark)
+    local name = mark == "*" and "*" or mark:sub(2)
+    for at = 1, #names do
+        if names[at] == name then
+            local part = p.match.captures[at - 1]
+            return ffi.string(p.path + part.at, part.bytes)
+        end
+    end
+    return mark
+end
+
 --- Captures in the target of a redirect or of a proxied path, put back as they came.
 ---@param req table
----@param template string
+---@param made moongate.Descriptor
+---@param template string the one that it has
 ---@return string
-function M.expand(req, template)
-    local p = req._p
-    local names = alive[p.program].names[p.match.route] or NO_NAMES
-    return (template:gsub("([:*])([%w_]*)", function(mark, name)
-        if mark == "*" and name == "" then name = "*" end
-        for at = 1, #names do
-            if names[at] == name then
-                local part = p.match.captures[at - 1]
-                return ffi.string(p.path + part.at, part.bytes)
-            end
-        end
-        return nil
-    end))
+function M.expand(req, made, template)
+    local p, parts = req._p, made.parts
+    if not parts then
+        parts = parts_of(template)
+        made.parts = parts
+    end
+    local names, text = alive[p.program].names[p.match.route] or NO_NAMES, parts[1]
+    for at = 2, #parts, 2 do text = text .. captured(p, names, parts[at]) .. parts[at + 1] end
+    return text
 end
 
 --- The path that is asked for; "": as it came.
 local function target_of(req, made)
-    local target = made.options.path and M.expand(req, made.options.path) or ""
+    local target = made.options.path and M.expand(req, made, made.options.path) or ""
     if target ~= "" and not target:find("?", 1, true) and req.query_string ~= "" then return target .. "?" .. req.query_string end
     return target
 end

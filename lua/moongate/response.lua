@@ -311,7 +311,7 @@ local function send_response(app, req, made, status)
 end
 
 local function send_redirect(req, made)
-    local to, query = proxied.expand(req, made.to), req.query_string
+    local to, query = proxied.expand(req, made, made.to), req.query_string
     if made.keep_query and query ~= "" then
         local before, fragment = to:match("^([^#]*)(.*)$")
         to = before .. (before:find("?", 1, true) and "&" or "?") .. query .. fragment

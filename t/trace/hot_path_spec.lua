@@ -56,6 +56,10 @@ end)
 app:get("/bytes", function(req) return ("%d %d"):format(collectgarbage("count") * 1024, count_c()) end)
 
 app:files("/files/*", "public")
+local api = mg.upstream { servers = { "unix:SOCKET" } }
+app:proxy("/proxied/*", api)
+app:proxy("/renamed/:id/*", api, { path = "/proxied/:id/*" })
+app:filter("/proxied/filtered/*", function(req, next) local res = next(req); res.headers["x-filter"] = "yes"; return res end)
 app:get("/hello", function(req) return "Hello, World!" end)
 app:get("/users/:id/:name", function(req) local params = req.params; return params.name end)
 app:get("/header", function(req) return req.headers["x-one"] end)
@@ -117,7 +121,7 @@ local function cost(c, target)
 end
 
 describe("the hot path", function()
-    local s, c, library
+    local s, c, library, behind
     setup(function()
         local env
         if not server.sanitized then
@@ -126,13 +130,17 @@ describe("the hot path", function()
             assert.equal(0, code, errors)
             env = { LD_PRELOAD = library, SPEC_COUNTS = "1" }
         end
-        s = server.start { script = SCRIPT, env = env, files = { ["public/small"] = "small", ["public/page.html"] = ("<p>page</p>\n"):rep(500) } }
+        local path = server.folder() .. "/behind"
+        behind = server.start { listen = { "unix:" .. path }, script = [[local app = require("moongate").app()
+            app:get("/proxied/*", function(req) return "proxied" end) return app]] }
+        s = server.start { script = (SCRIPT:gsub("SOCKET", path)), env = env, files = { ["public/small"] = "small", ["public/page.html"] = ("<p>page</p>\n"):rep(500) } }
         c = s:connect()
         c:get("/files/small")
         c:get("/files/page.html")
     end)
     teardown(function()
         s:stop()
+        behind:stop()
         server.sweep()
     end)
 
@@ -141,6 +149,16 @@ describe("the hot path", function()
         "/files/small",
     } do
         it(("of %s is compiled and allocates nothing"):format(target), function()
+            local seen = cost(c, target)
+            assert.equal("", seen.aborts)
+            assert.equal("JLOOP", seen.loops)
+            assert.is_true(seen.bytes < 256, ("%d bytes of Lua in %d requests"):format(seen.bytes, COUNTED))
+            assert.equal(0, seen.allocations)
+        end)
+    end
+
+    for _, target in ipairs { "/proxied/x", "/proxied/filtered/x", "/renamed/7/x" } do
+        it(("of %s to an upstream is compiled and allocates nothing"):format(target), function()
             local seen = cost(c, target)
             assert.equal("", seen.aborts)
             assert.equal("JLOOP", seen.loops)
