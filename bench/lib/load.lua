@@ -80,12 +80,12 @@ function M.take(server, load, seconds)
     }
 end
 
---- Holds `count` idle connections, each with one answered request, while `look` is called; returns what it returns.
-function M.with_idle(server, count, look)
+--- Holds `count` idle connections, each with one answered request, while `look` is called; returns what it returns. `path`: each is a tunnel.
+function M.with_idle(server, count, look, path)
     local input = unistd.pipe and { unistd.pipe() }
     local output = os.tmpname()
     local fd = ("/proc/%d/fd/%d"):format(unistd.getpid(), input[1])
-    local idle = process.spawn { servers.compile("idle"), server.port, tostring(count), stdin = fd, stdout = output, stderr = output }
+    local idle = process.spawn { servers.compile("idle"), server.port, tostring(count), path, stdin = fd, stdout = output, stderr = output }
     local limit = process.now() + 60
     repeat
         idle:wait(0.01)

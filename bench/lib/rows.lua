@@ -185,6 +185,38 @@ local function proxied(options)
     return tables
 end
 
+--- Bodies of 1 MB through the gateway.
+local function proxied_large(options)
+    local bytes = 1048576
+    local origin = servers.start("floor", { app = "files", body_bytes = bytes, cpu = options.load_cpu })
+    local ok, results, notes = pcall(with_servers, "proxy", { upstream = "127.0.0.1:" .. origin.port }, options, function(entries)
+        set_load(entries, options, 16, 1, { "/api/thing" })
+        return measure(entries, options)
+    end)
+    origin:stop()
+    if not ok then error(results, 0) end
+    return { { title = "proxied bodies of 1 MB, 16 connections; the origin is a floor on the load's core", results = results, notes = notes, base = "floor" } }
+end
+
+--- Tunnels on which nobody says anything: a client's connection and an upstream's each.
+local function tunnel_memory(options)
+    local origin = servers.start("floor", { app = "tunnels" })
+    local lines = {}
+    local ok, message = pcall(function()
+        local one = servers.start("moongate", { app = "proxy", upstream = "127.0.0.1:" .. origin.port })
+        local measured, why = pcall(function()
+            load.with_idle(one, 100, function() end, "/api/ws")
+            local before = one:private_bytes()
+            lines[1] = { "moongate", (load.with_idle(one, 1000, function() return one:private_bytes() end, "/api/ws") - before) / 1000 }
+        end)
+        one:stop()
+        if not measured then error(why, 0) end
+    end)
+    origin:stop()
+    if not ok then error(message, 0) end
+    return { { title = "private memory of an idle WebSocket tunnel, 1000 of them (user space only)", bytes = lines } }
+end
+
 --- Files of so many bytes: one, or `count` of them; `fields` go with the requests. Old enough that no server waits for their next change.
 local function files(bytes, title, fields, count)
     return function(options)
@@ -258,6 +290,8 @@ M.ROWS = {
     { "reload", true, reloaded },
     { "workers", true, two_workers, moongate = true },
     { "proxy", false, proxied },
+    { "proxy-1m", false, proxied_large },
+    { "tunnels", false, tunnel_memory },
     { "file-4k", true, files(4096, "a file of 4 KiB, 64 connections; the floor sends the same bytes from memory") },
     { "file-1m", true, files(1048576, "a file of 1 MiB, 64 connections; the floor sends the same bytes from memory") },
     { "file-1m-taken", true, taken(1048576, 64, "a file of 1 MiB, 64 clients that drop what they get; a neighbour asks for 2 KiB (µs)") },

@@ -45,6 +45,7 @@ end
 
 local function floor(words)
     if words.app == "proxy" then return { M.compile("floor_proxy"), words.port, words.upstream:match(":(%d+)$") } end
+    if words.app == "tunnels" then return { M.compile("tunnels"), words.port } end
     return { M.compile("floor"), words.port, words.body_bytes and tostring(words.body_bytes) }
 end
 
