@@ -76,6 +76,9 @@ return {
   -- Shows clients what went wrong, with file and line. For development (--debug).
   debug = false,
 
+  -- Sizes of the dictionaries that all workers share, by name: { sessions = "64m" }. mg.shared(name) makes others as it goes, with 16m.
+  shared = {},
+
   -- When the files that it is made of are loaded anew: "manual" (`moongate reload`, SIGHUP), or "watch": whenever one is saved (--watch).
   reload = "manual",
 

@@ -16,6 +16,8 @@ local DRAIN_MAX = 86400000
 
 local NAME = "^[%w_][%w_.-]*$"
 local NAME_MAX = 64
+local SHARED_NAME_MAX = 63
+local SHARED_LEAST, SHARED_MOST = 65536, 16 * 1024 ^ 3
 
 local instance_name = schema.custom("a name of letters, digits, \"-\", \"_\" and \".\"", { "string" }, function(value)
     if type(value) == "string" and #value <= NAME_MAX and value:match(NAME) then return value end
@@ -29,6 +31,11 @@ local app_or_file = schema.custom("an app, or the name of a file that returns on
 end)
 
 local host_name = schema.custom("a host name", { "string" }, function(value) return pattern.host(value) end)
+
+local shared_name = schema.custom("a name of up to 63 letters, digits, \"-\", \"_\", \".\" and \":\"", { "string" }, function(value)
+    if type(value) == "string" and #value <= SHARED_NAME_MAX and value:match("^[%w_.:-]+$") then return value end
+    return nil
+end)
 
 local header_value = schema.custom("a header value", { "string" }, function(value)
     if type(value) ~= "string" or value == "" or value:match("[%c\127-\255]") then return nil end
@@ -92,6 +99,7 @@ local function fields(limits)
         { name = "server", type = schema.either { header_value, schema.only(false) }, default = "moongate" },
         { name = "debug", type = schema.boolean, default = false },
         { name = "log", type = log, default = {} },
+        { name = "shared", type = schema.map(shared_name, schema.size(SHARED_LEAST, SHARED_MOST)), default = {} },
         { name = "reload", type = schema.choice { "manual", "watch" }, default = "manual" },
     }
 end

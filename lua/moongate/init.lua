@@ -38,6 +38,9 @@ local mg = {
     sleep = tasks.sleep, spawn = sharing(tasks.spawn), all = sharing(tasks.all), any = sharing(tasks.any), race = sharing(tasks.race),
     timeout = sharing(tasks.timeout), after = sharing(tasks.after), every = sharing(tasks.every),
 
+    -- shared by all workers
+    shared = require("moongate.shared").shared,
+
     -- values
     array = json.array, null = json.null,
     escape = require("moongate.html").escape,

@@ -31,7 +31,7 @@ local ARGUMENTS = "what the query says is in req.query, captures of the path are
 
 M.kinds = {
     mg = kind {
-        functions = [[after all any app array escape every extend_request fetch file html json log now proxy race raise redirect respond sleep
+        functions = [[after all any app array escape every extend_request fetch file html json log now proxy race raise redirect respond shared sleep
             spawn split sse stream text time timeout upstream worker]],
         values = "null",
         instead = {
@@ -70,6 +70,12 @@ M.kinds = {
     fetched = kind { title = "res", methods = "chunks close header_list header_values json save text", values = "headers ok status url",
         instead = { body = "res:text() is its content, res:json() what that says", code = "res.status", status_code = "res.status",
             read = "res:chunks() is its content piece by piece", data = "res:json()", header = "res.headers[name]" } },
+    shared = kind { title = "the dictionary",
+        methods = "add delete expire flush get incr keys limit llen lpop lpush replace rpop rpush scan set set_if_room status ttl update",
+        values = "name",
+        instead = { put = "set(key, value, ttl)", remove = "delete(key)", push = "rpush(key, value) or lpush(key, value)", pop = "rpop(key) or lpop(key)",
+            safe_set = "set_if_room(key, value, ttl)", get_keys = "keys(prefix, most)", flush_all = "flush()", increment = "incr(key, by, initial, ttl)",
+            del = "delete(key)", cas = "update(key, fn)", free_space = "status()", capacity = "status()" } },
     out = kind { methods = "drain flush is_gone write", values = "",
         instead = { print = "out:write(text)", send = "out:write(text)", close = "a stream ends when its function returns",
             finish = "a stream ends when its function returns", ["end"] = "a stream ends when its function returns" } },

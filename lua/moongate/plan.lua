@@ -54,6 +54,10 @@ function M.text(evaluation)
     add("access_format", config.log.format)
     add("error_log", config.log.errors)
     add("reload", config.reload)
+    local names = {}
+    for name in pairs(config.shared) do names[#names + 1] = name end
+    table.sort(names)
+    for _, name in ipairs(names) do add("shared", ("%d %s"):format(config.shared[name], name)) end
     local print_of = fingerprint.of(apps, evaluation.read)
     for at, route in ipairs(apps.routes) do
         add("route", ("%d %s %s"):format(abi.C.MG_ROUTE_FIRST + at - 1, print_of(route), M.route_text(route)))

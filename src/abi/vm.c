@@ -13,6 +13,7 @@
 #include "abi/embedded.h"
 #include "abi/memory.h"
 #include "abi/overrun.h"
+#include "abi/dict_use.h"
 #include "gate/gate.h"
 
 int luaopen_cjson(lua_State *L);
@@ -232,6 +233,8 @@ int vm_worker(const struct vm_worker_boot *boot)
         .stats_each = boot->stats_each,
         .stats_count = boot->stats_count,
     };
+    if (boot->stores >= 0)
+        dict_use(boot->stores);
     lua_State *L = start("moongate.worker", "main");
     if (!L)
         return 70;

@@ -35,6 +35,7 @@ struct vm_worker_boot {
     int control;              /* SOCK_SEQPACKET to the master: struct control_message both ways (gate/control.h) */
     int access_log, error_log; /* descriptors, -1: none */
     struct mg_stats *stats;
+    int stores;               /* memory of the dictionaries (dict/dict.h), -1: none */
     const char *all_stats;
     uint32_t stats_each, stats_count;
     struct proxy_shared *shared; /* what workers share about servers (proxy/shared.h); NULL: this one is alone */
@@ -56,6 +57,7 @@ void vm_cool(void);
  *   workers 2            engine auto           drain_ms 30000        once 1 (there are once-hooks)
  *   access_log off | - | /path        access_format combined | json        error_log - | /path
  *   route N HEX text     (fingerprint and name of a route)
+ *   shared BYTES NAME    (a dictionary of all workers)
  *   file PATH            (each file loaded; with problems also what was looked for in vain)
  *   reload watch | manual
  *   end                  (last line: a plan without it is not whole; with problems there are file lines only) */

@@ -11,6 +11,7 @@ enum { INHERIT_MAX = 1024 };
 /* Of the master before; -1: there is none. */
 struct inheritance {
     int lock, control;   /* the claim of the instance's name (names.h) */
+    int stores;          /* memory of the dictionaries */
     int tell;            /* to say that we serve; its end means that the master before is gone */
     int errors;          /* where standard error is to go once the start can only fail in a worker */
     uint32_t generation; /* the last that it served */

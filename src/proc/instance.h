@@ -16,6 +16,7 @@
 #include "proc/plan.h"
 #include "proc/reload.h"
 #include "proc/shm.h"
+#include "proc/stores.h"
 #include "proc/upgrade.h"
 #include "proc/watch.h"
 #include "proc/watchdog.h"
@@ -75,6 +76,7 @@ struct master {
     struct control control;
     struct listeners listeners;
     struct shm shm;
+    struct stores stores;
     struct proxy_shared *shared;
     struct reload reload;
     struct asks asks;

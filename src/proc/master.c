@@ -29,7 +29,7 @@ enum {
     POLL_WORKERS = POLL_CONTROL + CONTROL_POLLS,
 };
 enum { GO_ON = -1, TURN_MS_MAX = 60000 };
-enum { DESCRIPTORS_OF_MASTER = 24 }; /* standard ones, signals, name, control, logs, sources, watch, candidate */
+enum { DESCRIPTORS_OF_MASTER = 25 }; /* standard ones, signals, name, control, logs, sources, dictionaries, watch, candidate */
 
 static const double FIRST_LOAD_AGE = 0.02; /* seconds, more than a step of clock_files() */
 
@@ -106,11 +106,12 @@ static int make_room(struct master *master)
     master->workers = calloc(WORKERS_MAX, sizeof *master->workers);
     master->polls = calloc(POLL_WORKERS + WORKERS_MAX, sizeof *master->polls);
     if (!master->workers || !master->polls || shm_open_stats(&master->shm, WORKERS_MAX) < 0 ||
-        !(master->shared = shm_map(shared_bytes())))
+        !(master->shared = shm_map(shared_bytes())) || stores_open(&master->stores, master->upgrade.before.stores) < 0)
         return refuse(EXIT_SYSTEM, "no memory");
     for (uint32_t i = 0; i < WORKERS_MAX; i++)
         master->workers[i] =
             (struct worker){ .number = i, .control = -1, .due_ms = INT64_MAX, .probe_due_ms = INT64_MAX, .stats = shm_stats(&master->shm, i) };
+    stores_make(&master->stores, &master->plan, &master->logs);
     return GO_ON;
 }
 
@@ -421,6 +422,7 @@ static void master_fini(struct master *master)
     watch_fini(&master->watch);
     logs_close(&master->logs);
     shm_close(&master->shm);
+    stores_close(&master->stores);
     standings_fini(&master->changes);
     shm_unmap(master->shared, shared_bytes());
     vm_cool();
@@ -439,6 +441,7 @@ int master_run(const struct options *options, const struct inheritance *inherite
         .options = options,
         .signals = -1,
         .sources = -1,
+        .stores = { .fd = -1 },
         .generation = inherited->generation + 1,
         .look_due_ms = INT64_MAX,
         .alive_due_ms = notify_alive_ms() ? 0 : INT64_MAX,

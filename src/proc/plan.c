@@ -76,6 +76,17 @@ static bool plan_route(struct plan *plan, char *value)
     return true;
 }
 
+/* "BYTES NAME" */
+static bool plan_shared(struct plan *plan, const char *value, char *ret_problem)
+{
+    char *name;
+    double bytes = strtod(value, &name);
+    if (plan->shared_count == PLAN_SHARED_MAX || name == value || *name != ' ' || !(bytes >= 0))
+        return problem(ret_problem, "shared", value, "expected bytes and a name, at most 64 times");
+    plan->shared[plan->shared_count++] = (struct plan_shared){ name + 1, bytes };
+    return true;
+}
+
 static bool plan_line(struct plan *plan, const char *key, char *value, char *ret_problem)
 {
     long number;
@@ -83,6 +94,8 @@ static bool plan_line(struct plan *plan, const char *key, char *value, char *ret
         return plan_file(plan, value) || problem(ret_problem, key, value, "no memory");
     if (strcmp(key, "route") == 0)
         return plan_route(plan, value) || problem(ret_problem, key, value, "no memory");
+    if (strcmp(key, "shared") == 0)
+        return plan_shared(plan, value, ret_problem);
     if (strcmp(key, "listen") == 0)
         return plan_listen(plan, value, ret_problem);
     if (strcmp(key, "access_log") == 0)

@@ -6,9 +6,16 @@
 #include "proc/address.h"
 
 enum { PLAN_LISTEN_MAX = 64, PLAN_NAME_BYTES = 65, PLAN_ENGINE_BYTES = 16, PLAN_PATH_BYTES = 512, PLAN_WORKERS_MAX = 256, PLAN_PROBLEM_BYTES = 256 };
+enum { PLAN_SHARED_MAX = 64 };
 
 struct plan_route {
     const char *name, *fingerprint;
+};
+
+/* A dictionary of all workers. */
+struct plan_shared {
+    const char *name;
+    double bytes;
 };
 
 struct plan {
@@ -19,7 +26,8 @@ struct plan {
     bool once;  /* worker 1 must be ready before the others start */
     bool watch; /* a changed file is a reason to reload */
     char access_log[PLAN_PATH_BYTES], error_log[PLAN_PATH_BYTES]; /* "-": standard error; "": none */
-    uint32_t listen_count, file_count, route_count;
+    uint32_t listen_count, file_count, route_count, shared_count;
+    struct plan_shared shared[PLAN_SHARED_MAX]; /* their text is `text` */
     struct address listen[PLAN_LISTEN_MAX];
     const char **files;        /* every file loaded, or, with problems, looked for in vain; owned, their text is `text` */
     struct plan_route *routes; /* owned; sorted by name, then fingerprint */

@@ -358,6 +358,7 @@ static void commit(struct master *master)
     plan_fini(&master->plan);
     master->plan = reload->plan;
     reload->plan = (struct plan){ 0 };
+    stores_make(&master->stores, &master->plan, &master->logs);
     if (master->sources >= 0)
         close(master->sources);
     master->sources = reload->sources;

@@ -157,6 +157,7 @@ void status_text(const struct master *master, struct text *text)
     watchdog_text(master, text);
     text_workers(master, text);
     text_bounds(master, text);
+    stores_text(&master->stores, text);
     text_files(master, text);
 }
 
@@ -295,6 +296,7 @@ void status_json(const struct master *master, struct text *text)
     text_put(text, ",\"limits\":{\"drain_ms\":%lld,\"backlog\":%d,\"descriptors\":%llu},", (long long)master->plan.drain_ms,
              LISTEN_BACKLOG, (unsigned long long)master->descriptors);
     json_reload(master, text);
+    stores_json(&master->stores, text);
     json_workers(master, text);
     text_put(text, "}\n");
 }

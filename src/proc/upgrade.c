@@ -72,6 +72,7 @@ static void __attribute__((noreturn)) start_program(const struct master *master,
     struct inheritance before = {
         .lock = master->claim.lock,
         .control = master->claim.listener,
+        .stores = master->stores.fd,
         .tell = tell,
         .errors = fcntl(STDERR_FILENO, F_DUPFD, 3),
         .generation = master->generation,
@@ -83,6 +84,7 @@ static void __attribute__((noreturn)) start_program(const struct master *master,
         keep_open(sockets[i].fd);
     keep_open(before.lock);
     keep_open(before.control);
+    keep_open(before.stores);
     keep_open(tell);
     snprintf(number, sizeof number, "%d", list);
     setenv(inherit_variable, number, 1);

@@ -18,6 +18,7 @@ static void close_others(const struct vm_worker_boot *boot)
     uint32_t count = 0;
     for (uint32_t i = 0; i < boot->listener_count; i++)
         keep[count++] = boot->listeners[i];
+    keep[count++] = boot->stores;
     keep[count++] = boot->control;
     keep[count++] = boot->sources;
     keep[count++] = boot->access_log;
@@ -58,6 +59,7 @@ void worker_main(const struct master *master, const struct worker *worker, int c
         .access_log = master->logs.access,
         .error_log = master->logs.error,
         .stats = worker->stats,
+        .stores = master->stores.fd,
         .shared = master->shared,
         .entry = (uint32_t)(worker - master->workers),
         .all_stats = master->shm.at,

@@ -49,7 +49,7 @@ describe("the default config", function()
 end)
 
 describe("each example", function()
-    local names = { "hello", "parameters", "filters", "errors", "streaming", "static", "proxy", "fetching" }
+    local names = { "hello", "parameters", "filters", "errors", "streaming", "static", "proxy", "fetching", "shared" }
 
     it("loads without a problem, as it stands", function()
         package.loaded["moongate"] = sites.mg

@@ -140,6 +140,12 @@ describe("the names that are known", function()
         assert.same(names.kinds.app.list, sorted(found))
     end)
 
+    it("are those of a dictionary", function()
+        local found = members("lua/moongate/shared.lua", "Shared")
+        found.name = true
+        assert.same(names.kinds.shared.list, sorted(found))
+    end)
+
     it("are those of requests, answers and writers", function()
         local found = members("lua/moongate/request.lua", "Request")
         local text = assert(io.open("lua/moongate/request.lua")):read("*a")

@@ -9,6 +9,7 @@ local M = {}
 --- The least of `require "moongate"` that a file needs to load. Made for specs that must not have a worker.
 M.mg = {
     app = app.new, upstream = require("moongate.upstream").new, split = require("moongate.split").new, extend_request = app.extend_request,
+    shared = function() return {} end,
 }
 
 local Site = {}

@@ -2,14 +2,14 @@
 --- t/tidy_spec.lua runs them over the tree, and over wrong samples to show that they see.
 local M = {}
 
-local LAYERS = { base = 0, net = 1, http = 1, route = 1, file = 2, proxy = 2, gate = 3, abi = 4, proc = 5, ["main.c"] = 6 }
+local LAYERS = { base = 0, net = 1, http = 1, route = 1, dict = 1, file = 2, proxy = 2, gate = 3, abi = 4, proc = 5, ["main.c"] = 6 }
 -- Plain data of the gate: all that the processes may know of it.
 local GATE_DATA = { ["gate/stats.h"] = true, ["gate/settings.h"] = true, ["gate/settings.tbl.h"] = true, ["gate/control.h"] = true }
 local FILE_LINES_MAX, HEADER_LINES_MAX, FUNCTION_LINES_MAX = 600, 150, 110
 local LINE_COLUMNS_MAX = 160
 -- Watched: longer than others, each with a bound of its own. The border is one text by design; a room's private header is shared by
 -- its files only.
-local LONG_HEADERS = { ["src/abi/moongate.h"] = 250, ["src/gate/gate.h"] = 250, ["src/net/internal.h"] = 180 }
+local LONG_HEADERS = { ["src/abi/moongate.h"] = 250, ["src/gate/gate.h"] = 250, ["src/net/internal.h"] = 180, ["src/proc/instance.h"] = 170 }
 
 local function lines_of(text) return (text .. (text:sub(-1) == "\n" and "" or "\n")):gmatch("(.-)\n") end
 
