@@ -132,7 +132,8 @@ local FIELDS = {
     version = function(_, p) return p.head.minor == 1 and "1.1" or "1.0" end,
     remote = function(req) return str(buffer, C.mg_remote(abi.worker, req._slot, 0, buffer, 128)) end,
     remote_port = function(req)
-        return tonumber(str(buffer, C.mg_remote(abi.worker, req._slot, 1, buffer, 128)):match(":(%d+)$"))
+        local port = tonumber(str(buffer, C.mg_remote(abi.worker, req._slot, 1, buffer, 128)):match(":(%d+)$"))
+        return port ~= 0 and port or nil -- of a client that a proxy speaks for it is not known
     end,
     id = function() return new_id() end,
     state = function() return {} end,

@@ -57,7 +57,7 @@ int request_remote(const struct mg_worker *w, const struct request *r, bool port
     const struct peer *peer = request_peer(w, r);
     if (w->trust.count == 0 || r->pub.head.bytes == 0 || !trust_client(&w->trust, peer, &r->pub.head, r->pub.bytes, &client))
         return peer_text(peer, port, ret, bytes);
-    return peer_text(&client, false, ret, bytes); /* of its port nothing is known */
+    return peer_text(&client, port, ret, bytes); /* of its port nothing is known: 0 */
 }
 
 static void put_address(const struct mg_worker *w, struct line *line, const struct request *r)

@@ -24,6 +24,7 @@ describe("the client of a request", function()
             local app = mg.app()
             app:proxy("/up", "http://%s")
             app:get("/", function(req) return req.remote end)
+            app:get("/port", function(req) return tostring(req.remote_port ~= nil) end)
             return { app = app, workers = 1, trusted_proxies = %s }]]):format(o.address, trusted) }
     end
 
@@ -45,6 +46,10 @@ describe("the client of a request", function()
         assert.matches("\r\nX%-Forwarded%-For: 203%.0%.113%.9, 10%.1%.1%.1, 127%.0%.0%.1\r\n", head)
         assert.matches("\r\nX%-Forwarded%-Proto: https\r\n", head)
         assert.equal("127.0.0.1", s:get("/").body)
+        assert.equal("true", s:get("/port").body)
+        for _, client in ipairs { "203.0.113.9", "fe80::1", "fe80::12" } do
+            assert.equal("false", s:get("/port", { ["X-Forwarded-For"] = client }).body)
+        end
     end)
 end)
 
