@@ -286,7 +286,18 @@ static const struct spec_check_options *check_of(const struct proxy *proxy, cons
     return NULL;
 }
 
-static void follow_servers(struct proxy *proxy)
+/* Nobody checks it any more: what was found holds no longer. */
+static void forget_health(struct proxy *proxy, const struct server *server)
+{
+    struct shared_server *shared = server->shared;
+    shared->good = shared->bad = 0;
+    shared->why[0] = 0;
+    if (shared->health != HEALTH_UNKNOWN)
+        shared_become(proxy->shared, shared, HEALTH_UNKNOWN, net_now_ms(proxy->net));
+}
+
+/* `is_last`: this worker checked, and nobody wants it to; else another does what it leaves. */
+static void follow_servers(struct proxy *proxy, bool is_last)
 {
     for (struct server *next, *server = proxy->servers; server; server = next) {
         next = server->next;
@@ -295,8 +306,11 @@ static void follow_servers(struct proxy *proxy)
             probe_new(proxy, server, check);
         else if (check)
             server->probe->check = *check;
-        else if (server->probe)
+        else if (server->probe) {
+            if (proxy->checks || is_last)
+                forget_health(proxy, server);
             probe_end(proxy, server->probe);
+        }
     }
 }
 
@@ -311,11 +325,11 @@ static bool has_checks(const struct proxy *proxy)
 static void elect(void *context, struct alarm *alarm)
 {
     struct proxy *proxy = context;
-    bool wants = has_checks(proxy);
-    if (!wants && proxy->checks)
+    bool wants = has_checks(proxy), is_last = !wants && proxy->checks;
+    if (is_last)
         shared_resign(proxy->shared, proxy->options.worker);
     proxy->checks = wants && shared_elect(proxy->shared, proxy->options.worker, net_now_ms(proxy->net));
-    follow_servers(proxy);
+    follow_servers(proxy, is_last);
     if (wants)
         alarm_set(&proxy->alarms, alarm, ELECT_MS);
 }

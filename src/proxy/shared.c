@@ -2,8 +2,11 @@
 #include "proxy/shared.h"
 
 #include <stddef.h>
+#include <time.h>
 
 #include "base/must.h"
+
+enum { FIND_TRIES = 2000, FIND_PAUSE_US = 100 };
 
 #define LOAD(at) __atomic_load_n(at, __ATOMIC_ACQUIRE)
 #define STORE(at, value) __atomic_store_n(at, value, __ATOMIC_RELEASE)
@@ -25,17 +28,13 @@ static struct shared_server *hold(struct proxy_shared *shared, uint32_t at, uint
     return &shared->servers[at];
 }
 
-/* One that is known, and that nobody is about to give away: holders goes up from what it is, or from 0. */
 static struct shared_server *find(struct proxy_shared *shared, uint64_t name, uint32_t worker)
 {
-    for (uint32_t at = 0; at < SHARED_SERVERS; at++) {
-        if (LOAD(&shared->names[at]) != name)
-            continue;
-        ADD(&shared->holders[at], 1);
-        if (LOAD(&shared->names[at]) == name)
+    for (uint32_t at = 0; at < SHARED_SERVERS; at++)
+        if (LOAD(&shared->names[at]) == name) {
+            ADD(&shared->holders[at], 1);
             return hold(shared, at, worker);
-        ADD(&shared->holders[at], (uint32_t)-1); /* it went to another in between */
-    }
+        }
     return NULL;
 }
 
@@ -56,11 +55,28 @@ static struct shared_server *claim(struct proxy_shared *shared, uint64_t name, u
     return NULL;
 }
 
+/* Workers begin together and look for the same servers. One that dies meanwhile is forgotten by the master. */
+static int begin_finding(struct proxy_shared *shared, uint32_t worker)
+{
+    const struct timespec pause = { .tv_nsec = FIND_PAUSE_US * 1000L };
+    for (uint32_t i = 0; i < FIND_TRIES; i++) {
+        if (swap(&shared->finder, 0, worker + 1))
+            return 1;
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
 struct shared_server *shared_get(struct proxy_shared *shared, uint64_t name, uint32_t worker)
 {
     must(worker < SHARED_WORKERS && name != 0);
+    if (!begin_finding(shared, worker))
+        return NULL;
     struct shared_server *server = find(shared, name, worker);
-    return server ? server : claim(shared, name, worker);
+    if (!server)
+        server = claim(shared, name, worker);
+    STORE(&shared->finder, 0);
+    return server;
 }
 
 void shared_put(struct proxy_shared *shared, struct shared_server *server, uint32_t worker)
@@ -122,4 +138,5 @@ void shared_forget(struct proxy_shared *shared, uint32_t worker)
         *row = (struct shared_row){ 0 };
     }
     shared_resign(shared, worker);
+    swap(&shared->finder, worker + 1, 0);
 }

@@ -29,6 +29,7 @@ struct shared_server {
 struct proxy_shared {
     uint32_t checker;  /* 1 + the worker that checks; 0: nobody */
     uint32_t version;  /* changes with every health */
+    uint32_t finder;   /* 1 + the worker that looks for a place, alone, so that one server has one place; 0: nobody */
     double beat_ms;    /* when the checker was last seen */
     uint64_t names[SHARED_SERVERS];   /* hashes of identities; 0: free */
     uint32_t holders[SHARED_SERVERS]; /* 0: it may be given to another */
@@ -36,7 +37,7 @@ struct proxy_shared {
 };
 
 uint64_t shared_bytes(void);
-/* The place of that server, held by this worker until shared_put(); NULL: all are taken. */
+/* The place of that server, held by this worker until shared_put(); NULL: all are taken, or it is another's turn for too long. */
 struct shared_server *shared_get(struct proxy_shared *shared, uint64_t name, uint32_t worker);
 void shared_put(struct proxy_shared *shared, struct shared_server *server, uint32_t worker);
 /* A connection is in use, or not any more. */
