@@ -132,7 +132,7 @@ void attempt_over(struct proxy *proxy, struct exchange *x, struct failure why)
     x->failure = why;
     x->tried |= bit(x->seat);
     if (x->state == EXCHANGE_CONNECTING)
-        choice_refused(proxy, x->upstream, x->seat);
+        choice_refused(proxy, x->upstream, x->seat, x->link);
     if (x->hedge) {
         is_blamed(proxy, x, &why);
         hedge_becomes_first(proxy, x);
@@ -239,7 +239,7 @@ static int connect_to(struct proxy *proxy, struct exchange *x)
     if (error == -EMFILE)
         return -1;
     x->tried |= bit(x->seat);
-    choice_refused(proxy, x->upstream, x->seat);
+    choice_refused(proxy, x->upstream, x->seat, NULL);
     return x->attempt < x->terms->attempts && x->terms->retry_on & RETRY_CONNECT ? 0 : -1;
 }
 
@@ -351,7 +351,7 @@ void hedge_on_net(struct proxy *proxy, struct exchange *x, const struct net_even
         break;
     case NET_FAILED:
         if (link->state == LINK_CONNECTING)
-            choice_refused(proxy, x->upstream, link->seat);
+            choice_refused(proxy, x->upstream, link->seat, link);
         hedge_drop(proxy, x);
         break;
     case NET_END:

@@ -214,20 +214,26 @@ uint32_t choice_order(struct proxy *proxy, struct upstream *upstream, uint64_t k
 
 /* ---- what is learnt ---- */
 
-void choice_connected(struct proxy *proxy, struct link *link)
+/* It lets us in, or answers on a connection that it let us have before. */
+static void is_reachable(struct proxy *proxy, struct server *server)
 {
     double now_ms = net_now_ms(proxy->net);
-    link->server->connects++;
-    if (ejection_connected(&link->server->ejection, now_ms)) {
-        link->server->back_ms = now_ms;
-        notice(proxy, "upstream \"%s\": %s: can be connected to again", link->server->upstream, link->server->address.label);
-        choice_server_changed(proxy, link->server);
-    }
+    if (!ejection_connected(&server->ejection, now_ms))
+        return;
+    server->back_ms = now_ms;
+    notice(proxy, "upstream \"%s\": %s: can be connected to again", server->upstream, server->address.label);
+    choice_server_changed(proxy, server);
 }
 
-void choice_refused(struct proxy *proxy, struct upstream *upstream, uint32_t seat)
+void choice_connected(struct proxy *proxy, struct link *link)
 {
-    struct server *server = seat < upstream->seat_count ? upstream->seats[seat].server : NULL;
+    link->server->connects++;
+    is_reachable(proxy, link->server);
+}
+
+void choice_refused(struct proxy *proxy, const struct upstream *upstream, uint32_t seat, const struct link *link)
+{
+    struct server *server = link ? link->server : seat < upstream->seat_count ? upstream->seats[seat].server : NULL;
     if (!server)
         return;
     server->refused++;
@@ -262,6 +268,7 @@ void choice_answered(struct proxy *proxy, struct link *link, uint16_t status)
     struct server *server = link->server;
     double now_ms = net_now_ms(proxy->net);
     server->requests++;
+    is_reachable(proxy, server);
     if (link->upstream)
         balance_answered(&link->upstream->balance, &server->load, now_ms - link->since_ms, now_ms);
     if (is_failure(status))

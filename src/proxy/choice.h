@@ -12,8 +12,8 @@ uint32_t choice_order(struct proxy *proxy, struct upstream *upstream, uint64_t k
 void choice_changed(struct upstream *upstream);
 void choice_server_changed(struct proxy *proxy, const struct server *server);
 void choice_connected(struct proxy *proxy, struct link *link);
-/* Connecting failed, also before there was a link. */
-void choice_refused(struct proxy *proxy, struct upstream *upstream, uint32_t seat);
+/* Connecting failed; `link` NULL: before there was one. */
+void choice_refused(struct proxy *proxy, const struct upstream *upstream, uint32_t seat, const struct link *link);
 /* A response head has come. */
 void choice_answered(struct proxy *proxy, struct link *link, uint16_t status);
 /* The connection was lost, was too slow or made no sense, through no fault of ours or the client. */

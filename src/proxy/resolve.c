@@ -260,7 +260,7 @@ static void add(struct question *question, const struct ares_addrinfo_node *node
     if (answer->count == RESOLVE_MAX || (node->ai_family != AF_INET && node->ai_family != AF_INET6))
         return;
     struct resolved *one = &answer->list[answer->count++];
-    *one = (struct resolved){ .family = (uint8_t)node->ai_family };
+    *one = (struct resolved){ .family = (uint16_t)node->ai_family };
     if (node->ai_family == AF_INET)
         memcpy(one->raw, &((const struct sockaddr_in *)(const void *)node->ai_addr)->sin_addr, 4);
     else

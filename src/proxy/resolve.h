@@ -11,7 +11,7 @@ enum { RESOLVE_MAX = 64, RESOLVE_SOCKETS = 32 };
 
 struct resolved {
     uint8_t raw[16];           /* 4 of them for AF_INET */
-    uint8_t family;            /* AF_INET or AF_INET6 */
+    uint16_t family;           /* AF_INET or AF_INET6 */
     uint16_t port;             /* of a service; 0 for a host */
     uint16_t priority, weight; /* of a service (RFC 2782): smaller first; more to the heavier */
 };
