@@ -223,14 +223,32 @@ describe("a filter around a proxied route", function()
     end)
 
     it("maps each piece when it comes", function()
-        local c = s:connect()
-        c:send("GET /map/pieces HTTP/1.1\r\nHost: a\r\n\r\n")
+        local stepping = origin.start(function(self)
+            local c = self:accept()
+            c:read_request()
+            c:send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _, piece in ipairs { "one", "two", "three" } do
+                c:send(("%x\r\n%s\r\n"):format(#piece, piece))
+                self:accept():close() -- the word to go on
+            end
+            c:send("0\r\n\r\n")
+        end)
+        local one = server.start { script = ([[
+            local mg = require "moongate"
+            local app = mg.app()
+            app:proxy("/*", "http://ADDRESS")
+            app:filter("/*", function(req, next) local res = next(req); res:map(function(p, e) return e and "|" or p:upper() end); return res end)
+            return app]]):gsub("ADDRESS", stepping.address) }
+        local c = one:connect()
+        c:send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert.equal("chunked", c:read_head():get("transfer-encoding"))
-        assert.equal("ONE", (c:read_chunk()))
-        assert.equal("TWO", (c:read_chunk()))
-        assert.equal("THREE", (c:read_chunk()))
+        for _, piece in ipairs { "ONE", "TWO", "THREE" } do
+            assert.equal(piece, (c:read_chunk()))
+            wire.connect(stepping.host, stepping.port):close()
+        end
         assert.equal("|", (c:read_chunk()))
         assert.equal("", (c:read_chunk()))
+        one:stop()
     end)
 
     it("maps what the app answers by itself, too, but no files", function()
