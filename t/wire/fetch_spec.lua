@@ -23,6 +23,11 @@ local function answer(request, o, client)
         o:note(target .. (ok and " is left alone" or message))
         return nil
     end
+    if target == "/late" then
+        client:send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this")
+        pcall(client.expect_close, client, true)
+        return nil
+    end
     if target:match("^/big/") then return with(("x"):rep(tonumber(target:match("%d+")))) end
     local status, to = target:match("^/to/(%d+)(.*)$")
     if status then return ("HTTP/1.1 %s Moved\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n"):format(status, to) end
@@ -81,6 +86,7 @@ end)
 app:get("/max/:n", function(req) return told2(mg.fetch(O .. "/big/1000", { max = tonumber(req.params.n) })) end)
 app:get("/slow", function() return told(mg.fetch(O .. "/hang", { timeout = "50ms" })) end)
 app:get("/slow/head", function() return told(mg.fetch(O .. "/hang", { timeout = { head = "50ms" }, retry = false })) end)
+app:get("/slow/content", function() return told2(mg.fetch(O .. "/late", { timeout = "50ms" })) end)
 app:get("/gone", function() local _, message, code = mg.fetch(O .. "/hang/client"); mg.log("after: " .. tostring(message) .. " " .. tostring(code)); return "" end)
 app:get("/cancelled", function() return told(mg.timeout("50ms", mg.fetch, O .. "/hang/task")) end)
 app:get("/redirect", function(req) return told(mg.fetch(O .. req.query.to, { method = req.query.method, body = req.query.body,
@@ -218,6 +224,8 @@ describe("mg.fetch", function()
         assert.equal(504, told.code)
         assert.equal("no response in time", told.message)
         assert.equal(504, get("/slow/head").code)
+        local late = get "/slow/content"
+        assert.same({ 504, "its content did not come in time" }, { late.code, late.message })
         assert.is_true(process.now() - before < 4)
     end)
 
