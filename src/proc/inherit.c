@@ -68,6 +68,8 @@ static void read_line(char *line, struct inheritance *ret_before)
         ret_before->control = number;
     else if (strcmp(word, "stores") == 0)
         ret_before->stores = number;
+    else if (strcmp(word, "changes") == 0)
+        ret_before->changes = number;
     else if (strcmp(word, "tell") == 0)
         ret_before->tell = number;
     else if (strcmp(word, "errors") == 0)
@@ -87,7 +89,7 @@ static void from_before(struct inheritance *ret_before)
     while (fgets(line, sizeof line, list))
         read_line(line, ret_before);
     fclose(list);
-    const int others[] = { ret_before->lock, ret_before->control, ret_before->stores, ret_before->tell, ret_before->errors };
+    const int others[] = { ret_before->lock, ret_before->control, ret_before->stores, ret_before->changes, ret_before->tell, ret_before->errors };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (others[i] >= 0)
             fcntl(others[i], F_SETFD, FD_CLOEXEC);
@@ -95,7 +97,7 @@ static void from_before(struct inheritance *ret_before)
 
 int inherit_init(struct inheritance *ret_before)
 {
-    *ret_before = (struct inheritance){ -1, -1, -1, -1, -1, 0 };
+    *ret_before = (struct inheritance){ -1, -1, -1, -1, -1, -1, 0 };
     from_manager();
     from_before(ret_before);
     return count;
@@ -106,8 +108,8 @@ int inherit_write(const struct inheritance *before, const struct inherited_socke
     int fd = memfd_create("moongate-inherit", 0);
     if (fd < 0)
         return -errno;
-    dprintf(fd, "lock %d\ncontrol %d\nstores %d\ntell %d\nerrors %d\ngeneration %u\n", before->lock, before->control, before->stores,
-            before->tell, before->errors, before->generation);
+    dprintf(fd, "lock %d\ncontrol %d\nstores %d\nchanges %d\ntell %d\nerrors %d\ngeneration %u\n", before->lock, before->control, before->stores,
+            before->changes, before->tell, before->errors, before->generation);
     for (uint32_t i = 0; i < sockets_count; i++)
         dprintf(fd, "socket %d %s\n", list[i].fd, list[i].text);
     return fd;

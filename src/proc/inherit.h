@@ -12,6 +12,7 @@ enum { INHERIT_MAX = 1024 };
 struct inheritance {
     int lock, control;   /* the claim of the instance's name (names.h) */
     int stores;          /* memory of the dictionaries */
+    int changes;         /* lines of what was said of upstreams while it ran */
     int tell;            /* to say that we serve; its end means that the master before is gone */
     int errors;          /* where standard error is to go once the start can only fail in a worker */
     uint32_t generation; /* the last that it served */

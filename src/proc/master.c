@@ -111,6 +111,7 @@ static int make_room(struct master *master)
     for (uint32_t i = 0; i < WORKERS_MAX; i++)
         master->workers[i] =
             (struct worker){ .number = i, .control = -1, .due_ms = INT64_MAX, .probe_due_ms = INT64_MAX, .stats = shm_stats(&master->shm, i) };
+    changes_read(master, master->upgrade.before.changes);
     stores_make(&master->stores, &master->plan, &master->logs);
     return GO_ON;
 }

@@ -73,6 +73,7 @@ static void __attribute__((noreturn)) start_program(const struct master *master,
         .lock = master->claim.lock,
         .control = master->claim.listener,
         .stores = master->stores.fd,
+        .changes = changes_write(master),
         .tell = tell,
         .errors = fcntl(STDERR_FILENO, F_DUPFD, 3),
         .generation = master->generation,
@@ -85,6 +86,7 @@ static void __attribute__((noreturn)) start_program(const struct master *master,
     keep_open(before.lock);
     keep_open(before.control);
     keep_open(before.stores);
+    keep_open(before.changes);
     keep_open(tell);
     snprintf(number, sizeof number, "%d", list);
     setenv(inherit_variable, number, 1);

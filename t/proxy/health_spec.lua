@@ -46,7 +46,7 @@ describe("a check", function()
         ffi.C.free(shared)
     end)
 
-    local CHECK = "check http\ncheck_path /health\ncheck_ms 20\ncheck_timeout_ms 200\ncheck_rise 2\ncheck_fall 2\npanic 0\n"
+    local CHECK = "check http\ncheck_path /health\ncheck_ms 20\ncheck_timeout_ms 1000\ncheck_rise 2\ncheck_fall 2\npanic 0\n"
     local function open(which, ...) return assert(which:open("api", table.concat({ ... }, "\n") .. "\n" .. CHECK)) end
 
     --- What is said of a server: "up", "down", "unreachable" or "unknown".
@@ -130,7 +130,7 @@ describe("a check", function()
     end)
 
     for name, case in pairs {
-        ["no answer in time"] = { "silent", "no whole answer within 200 ms" },
+        ["no answer in time"] = { "silent", "no whole answer within 1000 ms" },
         ["an answer that is none"] = { "what?\r\n\r\n", "malformed response head" },
         ["no answer at all"] = { "\r\n", "" },
         ["half a head"] = { "HTTP/1.1 200 OK\r\n", "the connection ended before a response head" },

@@ -111,6 +111,18 @@ mg.upstream {
         assert.equal("b", names_of(answers(40)))
     end)
 
+    it("stays as it was said when another program takes over", function()
+        upstream("remove", "api", a.address)
+        upstream("drain", "api", b.address)
+        upstream("add", "api", third.address, "weight=4")
+        local _, before = upstream("config")
+        local code, _, err = instance.run({ "upgrade" }, 20)
+        assert.equal(0, code, err)
+        instance.wait_until(function() return names_of(answers(12)) == "third" end)
+        assert.equal(before, (select(2, upstream("config"))))
+        assert.equal(0, (instance.run({ "stop" }, 20)))
+    end)
+
     it("is changed by a script, in the other workers as well", function()
         assert.same({ ok = true }, json.decode(s:get("/do/drain?server=" .. a.address).body))
         instance.wait_until(function() return names_of(answers(12)) == "b" end)
