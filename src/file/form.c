@@ -264,7 +264,9 @@ static void packed_done(struct file_cache *cache, struct file_entry *entry, stru
 {
     if (coded->packed->kind != FILE_MEMORY || form_make(&coded->form, entry, coded->packed, coding_names[coding]) < 0)
         return;
-    entry_weigh(cache, entry, coded->packed->stamp.size);
+    if (!coded->weighed)
+        entry_weigh(cache, entry, coded->packed->stamp.size);
+    coded->weighed = true;
 }
 
 static int pack(struct file_cache *cache, struct file_entry *entry, struct file_coded *coded, enum file_coding coding, struct file_wait *wait)
@@ -275,6 +277,11 @@ static int pack(struct file_cache *cache, struct file_entry *entry, struct file_
             return -ENOENT;
         file_entry_ref(coded->packed);
         load_pack(cache, coded->packed, entry, coding);
+        if (coded->packed->kind == FILE_FAILED) { /* nobody has the time now */
+            file_entry_unref(cache, coded->packed);
+            coded->packed = NULL;
+            return -ENOENT;
+        }
     }
     if (coded->packed->kind != FILE_LOADING) {
         packed_done(cache, entry, coded, coding);

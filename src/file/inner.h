@@ -11,7 +11,7 @@ enum {
     FOLDERS_MAX = 1 << FOLDER_BITS,
     LOADS_MAX = FILE_LOADS_MAX,
     FAILED_MAX = 4096,      /* entries that say that there is nothing */
-    YOUNG_MS = 12,          /* a file system may leave one time on two changes that are nearer than this */
+    YOUNG_MS_MAX = 12,      /* a file system may leave one time on two changes that are nearer than its clock's step, and that is at most this */
     HOLD_MS = 12,           /* a content that is being changed is shown as it was for so long, unless its writer is done before */
     CHECK_MS = 1000,        /* age at which is looked at what no event covers */
     TRIES_MAX = 4,
@@ -47,7 +47,7 @@ struct file_folder {
 struct file_coded {
     struct file_form form;
     struct file_entry *sibling, *packed; /* held; a sibling that failed says that there is none */
-    bool looked;                         /* for a sibling */
+    bool looked, weighed;                /* for a sibling; as part of the entry's weight */
 };
 
 /*   LOADING ─load.c─▶ MEMORY, OPENED, DIRECTORY, LISTABLE, FAILED      `live` until it is changed, evicted or replaced; then it

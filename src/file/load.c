@@ -35,13 +35,24 @@ static bool stamps_equal(const struct file_stamp *a, const struct file_stamp *b)
            a->modified.tv_nsec == b->modified.tv_nsec && a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
+/* How long the clock that file systems read may stand still, and somewhat more. */
+static double young_ms(void)
+{
+    static double ms;
+    struct timespec step;
+    if (ms == 0)
+        ms = clock_getres(CLOCK_REALTIME_COARSE, &step) == 0 && step.tv_sec == 0 ? (double)step.tv_nsec / 1e6 + 2 : YOUNG_MS_MAX;
+    return ms < YOUNG_MS_MAX ? ms : YOUNG_MS_MAX;
+}
+
 /* Milliseconds until a change now would leave another time than this; 0: it would already. */
 static double youth_of(const struct timespec *time)
 {
+    const double young = young_ms();
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     double age = (double)(now.tv_sec - time->tv_sec) * 1e3 + (double)(now.tv_nsec - time->tv_nsec) / 1e6;
-    return age >= 0 && age < YOUNG_MS ? YOUNG_MS - age : 0;
+    return age >= 0 && age < young ? young - age : 0;
 }
 
 static double token_of(const struct file_cache *cache, const struct file_load *load)
@@ -490,7 +501,7 @@ void load_pack(struct file_cache *cache, struct file_entry *entry, struct file_e
 {
     struct file_load *load = load_get(cache);
     file_entry_ref(entry);
-    if (!load) { /* not now, then not at all: the content goes as it is until it is loaded anew */
+    if (!load) { /* not now */
         entry->kind = FILE_FAILED;
         file_entry_unref(cache, entry);
         return;

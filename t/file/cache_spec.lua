@@ -432,6 +432,21 @@ describe("another coding", function()
         end
     end)
 
+    it("is made later when all hands are full", function()
+        assert.is_nil(d:coded(root, "a.css", "gzip", false)) -- there is no sibling
+        local waits, form, wait = {}, ffi.new("const struct file_form *[1]"), ffi.new("struct file_wait")
+        for at = 1, 256 do d:write("young" .. at, "text", false) end
+        for at = 1, 256 do
+            waits[at] = ffi.new("struct file_wait")
+            assert.equal(0, (d:ask(root, "young" .. at, waits[at])))
+        end
+        local _, entry = d:ask(root, "a.css", wait)
+        assert.equal(ENOENT, lib.file_cache_coded(d.cache, entry, 2, 1, wait, form))
+        for at = 1, 256 do lib.file_cache_leave(d.cache, waits[at]) end
+        d:run(function() return d:facts().loading == 0 end)
+        assert.equal(CONTENT, decode.gzip(d:coded(root, "a.css", "gzip").body))
+    end)
+
     it("that is still being made when the cache is given up is not waited for", function()
         local large = driver.new { file_bytes_max = 2e7, bytes_max = 1e8 }
         large:write("large.txt", text_of(10000):rep(1000))
@@ -504,6 +519,28 @@ describe("a listing", function()
         os.remove(d:path("box/b.txt"))
         d:turn(0)
         assert.equal("../ | inner/ | a &lt;&amp;&gt; ü.txt | c.txt", names("n"))
+    end)
+end)
+
+describe("a file system without events", function()
+    it("is looked at by age, which is told once and counted", function()
+        local d = driver.new()
+        d:write("f", "text")
+        d:get(d:open(""), "f")
+        assert.is_nil(d:notice())
+        assert.equal(0, d:facts().by_age)
+        local kernel = d:open("/proc/sys/kernel")
+        d:get(kernel, "ostype")
+        d:get(kernel, "none")
+        assert.same({ 2, 0 }, { d:facts().by_age, d:facts().by_age_why })
+        assert.is_truthy(d:notice():find("changes below /proc/sys/kernel are not told by its file system; files are looked at", 1, true))
+        assert.is_nil(d:notice())
+        local before = d:facts().loads
+        d:get(kernel, "none")
+        assert.equal(before, d:facts().loads)
+        d:run_ms(1010)
+        d:get(kernel, "none")
+        assert.is_true(d:facts().loads > before)
     end)
 end)
 
