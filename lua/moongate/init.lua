@@ -10,6 +10,7 @@ local json = require "moongate.json"
 local names = require "moongate.names"
 local request = require "moongate.request"
 local response = require "moongate.response"
+local sync = require "moongate.sync"
 local tasks = require "moongate.tasks"
 local upstream = require "moongate.upstream"
 
@@ -37,6 +38,8 @@ local mg = {
     -- waiting
     sleep = tasks.sleep, spawn = sharing(tasks.spawn), all = sharing(tasks.all), any = sharing(tasks.any), race = sharing(tasks.race),
     timeout = sharing(tasks.timeout), after = sharing(tasks.after), every = sharing(tasks.every),
+
+    channel = sync.channel, semaphore = sync.semaphore, mutex = sync.mutex, wait_group = sync.wait_group,
 
     -- shared by all workers
     shared = require("moongate.shared").shared,

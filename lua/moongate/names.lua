@@ -31,8 +31,8 @@ local ARGUMENTS = "what the query says is in req.query, captures of the path are
 
 M.kinds = {
     mg = kind {
-        functions = [[after all any app array escape every extend_request fetch file html json log now proxy race raise redirect respond shared sleep
-            spawn split sse stream text time timeout upstream worker]],
+        functions = [[after all any app array channel escape every extend_request fetch file html json log mutex now proxy race raise redirect
+            respond semaphore shared sleep spawn split sse stream text time timeout upstream wait_group worker]],
         values = "null",
         instead = {
             get = "routes are written on an app: local app = mg.app(), then app:get(…)", error = "mg.raise(status, message) ends a request",
@@ -70,6 +70,11 @@ M.kinds = {
     fetched = kind { title = "res", methods = "chunks close header_list header_values json save text", values = "headers ok status url",
         instead = { body = "res:text() is its content, res:json() what that says", code = "res.status", status_code = "res.status",
             read = "res:chunks() is its content piece by piece", data = "res:json()", header = "res.headers[name]" } },
+    channel = kind { methods = "close receive send values", values = "capacity closed count",
+        instead = { push = "send(value)", pop = "receive()", put = "send(value)", get = "receive()", recv = "receive()" } },
+    semaphore = kind { methods = "acquire release with", values = "free most", instead = { wait = "acquire()", post = "release()", signal = "release()" } },
+    mutex = kind { methods = "lock unlock with", values = "owner", instead = { acquire = "lock()", release = "unlock()" } },
+    wait_group = kind { title = "the group", methods = "add done wait", values = "count", instead = { join = "wait()" } },
     shared = kind { title = "the dictionary",
         methods = "add delete expire flush get incr keys limit llen lpop lpush replace rpop rpush scan set set_if_room status ttl update",
         values = "name",

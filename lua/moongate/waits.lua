@@ -13,6 +13,7 @@ M.KINDS = {
     timeout = "its own time",             -- mg.timeout waits for what it runs
     join = "limits.task_wait",            -- for the end of another task
     several = "limits.task_wait",         -- mg.all, any, race
+    line = "limits.task_wait",            -- of a channel, a semaphore, a mutex, a group
     save = "limits.task_wait",            -- req:save, for the piece that is written
     body = "limits.body_time",            -- for the client's content
     output = "limits.write_stall",        -- for the client to take some of an answer

@@ -126,7 +126,7 @@ describe("the names that are known", function()
         end
         local text = assert(io.open("lua/moongate/init.lua")):read("*a"):match("\nlocal mg = (%b{})")
         local literal = assert(loadstring("local t = setmetatable({}, { __index = function() return setmetatable({}, "
-            .. "{ __index = function() return 1 end }) end }) setfenv(1, { app = t.x, upstream = t.x, answers = t.x, descriptor = t.x, fetch = t.x, tasks = t.x, "
+            .. "{ __index = function() return 1 end }) end }) setfenv(1, { app = t.x, upstream = t.x, answers = t.x, descriptor = t.x, fetch = t.x, tasks = t.x, sync = t.x, "
             .. "json = t.x, request = t.x, sharing = function() return 1 end, require = function() return t.x end }) return " .. text))()
         for name in pairs(literal) do found[name] = true end
         assert.same(names.kinds.mg.list, sorted(found))
@@ -138,6 +138,17 @@ describe("the names that are known", function()
             if not name:match("^__") then found[name] = true end
         end
         assert.same(names.kinds.app.list, sorted(found))
+    end)
+
+    it("are those of what tasks meet at", function()
+        local sync = { channel = "Channel", semaphore = "Semaphore", mutex = "Mutex", wait_group = "WaitGroup" }
+        for kind, variable in pairs(sync) do
+            local found = members("lua/moongate/sync.lua", variable)
+            for name, mark in pairs(names.kinds[kind].members) do
+                if mark == "=" then found[name] = true end
+            end
+            assert.same(names.kinds[kind].list, sorted(found))
+        end
     end)
 
     it("are those of a dictionary", function()

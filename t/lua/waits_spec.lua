@@ -6,6 +6,7 @@ local await, loop = worker.await, worker.loop
 local waits = require "moongate.waits"
 package.loaded["moongate.tasks"], package.loaded["moongate.spool"] = nil, nil
 local mg = require "moongate.tasks"
+local sync = require "moongate.sync"
 local spool = require "moongate.spool"
 local tree = require "t.support.tree"
 
@@ -39,6 +40,17 @@ local PROOFS = {
         for _, name in ipairs { "all", "any", "race" } do
             local took, value, message, code = timed(function() return mg[name](for_ever, for_ever) end)
             assert.same({ LIMIT, ("mg.%s: waited 5s (limits.task_wait)"):format(name), "timeout" }, { took, message, code })
+            assert.is_nil(value)
+        end
+    end,
+    line = function()
+        local group = sync.wait_group()
+        group:add()
+        for name, wait in pairs {
+            receive = function() return sync.channel():receive() end, wait = function() return group:wait() end,
+        } do
+            local took, value, message, code = timed(wait)
+            assert.same({ LIMIT, name .. ": waited 5s (limits.task_wait)", "timeout" }, { took, message, code })
             assert.is_nil(value)
         end
     end,
