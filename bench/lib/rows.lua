@@ -185,6 +185,23 @@ local function proxied(options)
     return tables
 end
 
+--- What filters around a proxied route cost: one that sets a field, one that looks at the response first, one that its content passes through.
+local function filtered(options)
+    local origin = servers.start("floor", { app = "hello", cpu = options.load_cpu })
+    local entries = {}
+    local ok, results = xpcall(function()
+        for at, kind in ipairs { { "no filter", "/api/thing" }, { "sets", "/set/thing" }, { "looks", "/look/thing" }, { "maps", "/map/thing" } } do
+            local one = servers.start("moongate", { app = "proxy", upstream = "127.0.0.1:" .. origin.port, cpu = options.cpu })
+            entries[at] = { label = kind[1], server = one, load = { cpu = options.load_cpu, connections = 64, depth = 1, paths = { kind[2] } } }
+        end
+        return measure(entries, options)
+    end, debug.traceback)
+    stop_all(entries)
+    origin:stop()
+    if not ok then error(results, 0) end
+    return { { title = "proxied with a filter, 64 connections", results = results, base = "no filter" } }
+end
+
 --- Bodies of 1 MB through the gateway.
 local function proxied_large(options)
     local bytes = 1048576
@@ -290,6 +307,7 @@ M.ROWS = {
     { "reload", true, reloaded },
     { "workers", true, two_workers, moongate = true },
     { "proxy", false, proxied },
+    { "proxy-filter", false, filtered, moongate = true },
     { "proxy-1m", false, proxied_large },
     { "tunnels", false, tunnel_memory },
     { "file-4k", true, files(4096, "a file of 4 KiB, 64 connections; the floor sends the same bytes from memory") },
