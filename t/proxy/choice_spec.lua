@@ -187,6 +187,22 @@ describe("a choice of servers", function()
         for _ = 1, 20 do assert.equal("good", d:run(d:begin(api, GET)).content) end
     end)
 
+    it("lets those help that are aside for what they answered, when too few are healthy, but not those that cannot be connected to", function()
+        local answers = { "HTTP/1.1 500 X\r\nContent-Length: 3\r\n\r\nbad" }
+        local function bad() return origin.start(function(script) script:serve(function() return answers[1] end) end) end
+        local a, b, dead, good = bad(), bad(), named "dead", named "good"
+        for panic, helped in pairs { [50] = true, [25] = false } do
+            local api = assert(d:open("api" .. panic, table.concat({ a.address, b.address, dead.address, good.address, "ejection_errors 1",
+                "ejection_ms 60000", "balance random", "panic " .. panic }, "\n")))
+            dead:stop()
+            for _, o in ipairs { dead, a, b } do d:run(d:begin(api, GET, { server = o.address })) end
+            local connects, seen = tonumber(d:facts().connects), {}
+            for _ = 1, 80 do seen[d:run(d:begin(api, GET)).content] = true end
+            assert.same({ good = true, bad = helped or nil }, seen)
+            assert.is_true(tonumber(d:facts().connects) - connects <= 1) -- to the good one; the dead one was not asked again
+        end
+    end)
+
     it("uses all of them when too many are aside for what they answered, but not those that cannot be connected to", function()
         local function bad() return origin.start(function(script) script:serve(function() return "HTTP/1.1 500 X\r\nContent-Length: 3\r\n\r\nbad" end) end) end
         local a, b, dead = bad(), bad(), named "dead"
