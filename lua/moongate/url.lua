@@ -69,7 +69,7 @@ end
 ---@return moongate.Url? url
 ---@return string? message
 function M.on_socket(socket, path)
-    if #socket > 107 or socket:find("[%c\127]") then return nil, "the path of a socket has at most 107 bytes, and no controls" end
+    if #socket > 107 or socket:find("[%c \127]") then return nil, "the path of a socket has at most 107 bytes, no spaces and no controls" end
     return at("unix:" .. socket, "localhost", path)
 end
 

@@ -32,6 +32,8 @@ describe("a URL", function()
         assert.is_truthy(url.parse("http://a:65535/"))
         assert.is_truthy(url.on_socket("/" .. ("s"):rep(106), "/"))
         assert.is_nil(url.on_socket("/" .. ("s"):rep(107), "/"))
+        assert.is_nil(url.on_socket("/run/a backup", "/"))
+        assert.is_nil(url.on_socket("/run/a\n10.0.0.1:80", "/"))
     end)
 
     it("leads to where a reference says", function()
