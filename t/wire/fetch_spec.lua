@@ -86,7 +86,7 @@ end)
 app:get("/max/:n", function(req) return told2(mg.fetch(O .. "/big/1000", { max = tonumber(req.params.n) })) end)
 app:get("/slow", function() return told(mg.fetch(O .. "/hang", { timeout = "50ms" })) end)
 app:get("/slow/head", function() return told(mg.fetch(O .. "/hang", { timeout = { head = "50ms" }, retry = false })) end)
-app:get("/slow/content", function() return told2(mg.fetch(O .. "/late", { timeout = "50ms" })) end)
+app:get("/slow/content", function() return told2(mg.fetch(O .. "/late", { timeout = "1s" })) end)
 app:get("/gone", function() local _, message, code = mg.fetch(O .. "/hang/client"); mg.log("after: " .. tostring(message) .. " " .. tostring(code)); return "" end)
 app:get("/cancelled", function() return told(mg.timeout("50ms", mg.fetch, O .. "/hang/task")) end)
 app:get("/redirect", function(req) return told(mg.fetch(O .. req.query.to, { method = req.query.method, body = req.query.body,
