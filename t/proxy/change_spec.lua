@@ -165,6 +165,18 @@ describe("an upstream that is changed", function()
         assert.same({ nil, 'upstream "api" has no server 127.0.0.1:1; it has: 127.0.0.1:2' }, { change "up api 127.0.0.1:1" })
     end)
 
+    for slow_ms, least_and_most in pairs { [60000] = { 1, 45 }, [0] = { 110, 190 } } do
+        it(("gets its newest server %s"):format(slow_ms > 0 and "slowly" or "with its whole weight at once"), function()
+            local a, b = named "a", named "b"
+            local api = d:open("api", a.address .. "\nbalance random\nslow_start_ms " .. slow_ms)
+            assert.equal("a", content(api)) -- those that were there from the beginning have their whole weight
+            assert(change("add api " .. b.address))
+            local count = 0
+            for _ = 1, 300 do count = count + (content(api) == "b" and 1 or 0) end
+            assert.is_true(count >= least_and_most[1] and count <= least_and_most[2], count .. " of 300")
+        end)
+    end
+
     it("has at most 64 servers", function()
         local lines = {}
         for i = 1, 63 do lines[i] = "127.0.0.1:" .. i end
