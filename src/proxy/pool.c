@@ -210,6 +210,7 @@ int link_connect(struct proxy *proxy, struct upstream *upstream, uint32_t seat, 
     proxy->facts.connects++;
     link->server = server;
     link->exchange = NULL;
+    link->keep_ms = 0;
     server->holders++;
     server->links++;
     lend(proxy, link, upstream, seat);
@@ -268,7 +269,8 @@ void link_keep(struct proxy *proxy, struct link *link)
     proxy->facts.idle++;
     if (conn_is_paused(proxy->net, link->conn))
         conn_resume(proxy->net, link->conn);
-    conn_deadline(proxy->net, link->conn, proxy->options.idle_ms);
+    bool sooner = link->keep_ms && link->keep_ms < proxy->options.idle_ms;
+    conn_deadline(proxy->net, link->conn, sooner ? link->keep_ms : proxy->options.idle_ms);
 }
 
 void link_close(struct proxy *proxy, struct link *link)

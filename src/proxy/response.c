@@ -139,6 +139,21 @@ static void begin_tunnel(struct exchange *x)
     x->body = (struct http_body){ .kind = BODY_UNTIL_CLOSE };
 }
 
+/* Keep-Alive: timeout=5. The server ends the connection then: we do so half a second before, so that no request meets that. */
+static uint32_t keep_ms(const struct http_head *head, const char *base)
+{
+    static const char name[] = "timeout=";
+    int at = http_head_find(head, FIELD_KEEP_ALIVE, 0);
+    if (at < 0)
+        return 0;
+    struct http_span value = head->fields[at].value;
+    const char *text = base + value.at, *found = memmem(text, value.bytes, name, sizeof name - 1);
+    uint32_t seconds = 0;
+    for (const char *c = found ? found + sizeof name - 1 : text + value.bytes; c < text + value.bytes && *c >= '0' && *c <= '9' && seconds < 10000; c++)
+        seconds = seconds * 10 + (uint32_t)(*c - '0');
+    return seconds ? seconds * 1000 - 500 : 0;
+}
+
 static void head_arrived(struct proxy *proxy, struct exchange *x, struct http_head *head, const char *base, struct proxy_event *ret)
 {
     queue_free(proxy->net, &x->kept);
@@ -148,6 +163,7 @@ static void head_arrived(struct proxy *proxy, struct exchange *x, struct http_he
     exchange_move(x, EXCHANGE_CONTENT);
     http_body_begin_response(&x->body, head, (enum http_method)x->method);
     x->persistent = head->flags & HEAD_KEEP_ALIVE && x->body.kind != BODY_UNTIL_CLOSE;
+    x->link->keep_ms = keep_ms(head, base);
     if (head->status == 101)
         begin_tunnel(x);
     tell_head(proxy, x, PROXY_HEAD, head, base, ret);

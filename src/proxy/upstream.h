@@ -34,6 +34,7 @@ struct link {
     struct upstream *upstream; /* that took it; NULL: nobody uses it */
     struct exchange *exchange; /* CONNECTING and BUSY */
     double since_ms;           /* that an exchange has it */
+    uint32_t keep_ms;          /* the server keeps it so long without a request, as it says; 0: it says nothing */
     uint64_t sent_before;      /* bytes that the kernel had taken on it before that exchange */
     uint32_t conn;
     uint32_t next, prev;       /* among the idle ones of the server; next: among the free */

@@ -336,6 +336,18 @@ describe("connections", function()
         d:run(function() return d:server(api).connections == 0 end)
     end)
 
+    it("are kept no longer than the server says", function()
+        o = origin.start(function(script)
+            script:serve(function() return "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1, max=5\r\nContent-Length: 2\r\n\r\nok" end)
+        end)
+        d = driver.new({ idle_ms = 60000 })
+        local api = d:open("api", o.address)
+        d:run(d:begin(api, GET))
+        d:pass(100)
+        assert.equal(1, d:facts().idle)
+        d:run(function() return d:facts().idle == 0 end)
+    end)
+
     it("are not used again after Connection: close, extra bytes, or a message that ends with the connection", function()
         for _, text in ipairs { "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", OK .. "X",
                                 "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", OK .. OK } do
