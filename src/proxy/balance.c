@@ -254,7 +254,8 @@ static uint32_t foremost(const struct balance *balance, uint64_t left, double no
     for (; left; left &= left - 1) {
         uint32_t seat = (uint32_t)__builtin_ctzll(left);
         const struct balance_seat *s = &balance->seats[seat], *b = &balance->seats[best];
-        double here = balance->kind == BALANCE_RANDOM ? 0 : cost(balance, seat, now_ms), there = here ? cost(balance, best, now_ms) : 0;
+        bool by_cost = balance->kind != BALANCE_RANDOM;
+        double here = by_cost ? cost(balance, seat, now_ms) : 0, there = by_cost ? cost(balance, best, now_ms) : 0;
         bool better = balance->kind == BALANCE_LEAST ? has_less(s, b) : here < there || (here <= there && s->weight > b->weight);
         if (better)
             best = seat;
