@@ -299,6 +299,8 @@ static bool evict(struct file_cache *cache, struct file_queue *queue)
 bool cache_make_room(struct file_cache *cache, uint64_t bytes)
 {
     sweep(cache, false);
+    if (bytes > 0 && (double)(cache->dead_bytes + bytes) > cache->options.bytes_max)
+        return false; /* whatever went */
     while ((double)(cache->bytes + cache->dead_bytes + bytes) > cache->options.bytes_max)
         if (!evict(cache, &cache->queues[0]) && !evict(cache, &cache->queues[1]))
             return false;

@@ -327,6 +327,21 @@ describe("the bound of memory", function()
         assert.equal(0, tonumber(d:facts().bytes_lent))
     end)
 
+    it("is not cleared for what would not fit even then", function()
+        local d = driver.new { bytes_max = 100000, file_bytes_max = 1e6 }
+        local root = d:open("")
+        for at = 1, 3 do
+            d:write("small" .. at, "text")
+            d:turn(0)
+            d:get(root, "small" .. at)
+        end
+        d:write("large", text_of(100001))
+        d:turn(0)
+        assert.equal("opened", d:get(root, "large").kind)
+        assert.equal(0, d:loads(function() for at = 1, 3 do d:get(root, "small" .. at) end end))
+        assert.equal(0, tonumber(d:facts().evicted))
+    end)
+
     it("may be nothing: files are read anew each time", function()
         local d = driver.new { bytes_max = 0 }
         local root = d:open("")
