@@ -52,7 +52,6 @@ M.METHODS = {
     add = function(self, server)
         local checked = schema.demand(schema.record { { name = "server", type = options.server, required = true } }, { server = server }, "upstream:add", 1)
         if not checked.server then return nil, "not a server", "refused" end
-        checked.server.max_connections = checked.server.max_connections or self.max_connections
         return change_everywhere("upstream:add", ("add %s %s"):format(self.name, options.server_line(checked.server)))
     end,
     weight = function(self, server, weight)

@@ -54,6 +54,8 @@ static void add(struct proxy *proxy, struct upstream *upstream, const struct spe
     uint64_t bit = UINT64_C(1) << entry;
     bool was_out = is_new || upstream->gone & bit;
     upstream->spec.servers[entry] = *server;
+    if (server->connections_max == 0)
+        upstream->spec.servers[entry].connections_max = upstream->spec.options.connections_max;
     upstream->orders[entry] = ORDER_NONE;
     upstream->gone &= ~bit;
     upstream->settled |= bit; /* it comes later: it begins slowly */

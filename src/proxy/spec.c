@@ -120,6 +120,7 @@ static const struct {
 #define ROW(name, field, least, most) { name, offsetof(struct spec_options, field), least, most }
     ROW("queue", queue_max, 0, 65535),
     ROW("queue_ms", queue_ms, 1, DAY_MS),
+    ROW("connections", connections_max, 0, CONNECTIONS_MAX),
     ROW("requests", requests_max, 0, 65535),
     ROW("slow_start_ms", slow_start_ms, 0, DAY_MS),
     ROW("panic", panic_percent, 0, 100),

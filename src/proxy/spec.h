@@ -37,6 +37,7 @@ struct spec_options {
     char key_name[64];           /* of the header or cookie */
     uint32_t queue_max;          /* requests that wait for a connection, in one worker */
     uint32_t queue_ms;           /* how long one waits */
+    uint32_t connections_max;    /* of a server that is added later and says nothing of it; 0: no limit */
     uint32_t requests_max;       /* running at once in one worker; 0: no limit */
     uint32_t slow_start_ms;      /* until a server that came back has its whole weight; 0: at once */
     uint32_t panic_percent;      /* fewer healthy servers than that: all are used */

@@ -20,7 +20,7 @@ describe("options of an upstream", function()
         assert.equal("a:1\n", lines_of { balance = "p2c" })
         for expected, options in pairs {
             ["a:1 weight=2 max=5 backup"] = { servers = { { "a:1", weight = 2, backup = true, max_connections = 5 } } },
-            ["a:1 max=7\nb:2 max=3"] = { servers = { "a:1", { "b:2", max_connections = 3 } }, max_connections = 7 },
+            ["a:1 max=7\nb:2 max=3\nconnections 7"] = { servers = { "a:1", { "b:2", max_connections = 3 } }, max_connections = 7 },
             ["_http._tcp.api.example srv"] = { servers = "_http._tcp.api.example" },
             ["api.service srv"] = { servers = { { "api.service", srv = true } } },
             ["a:1\nbalance least-connections"] = { balance = "least-connections" },

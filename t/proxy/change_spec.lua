@@ -132,6 +132,13 @@ describe("an upstream that is changed", function()
         assert.same({ a = true, b = true }, seen)
     end)
 
+    it("holds a server that is added to the limit of all, unless it has one of its own", function()
+        local api = d:open("api", "127.0.0.1:1 max=7\nconnections 7")
+        assert(change "add api 127.0.0.1:2")
+        assert(change "add api 127.0.0.1:3 max=9")
+        assert.same({ 7, 7, 9 }, { d:server(api, 0).connections_max, d:server(api, 1).connections_max, d:server(api, 2).connections_max })
+    end)
+
     it("has another weight", function()
         local api = d:open("api", "127.0.0.1:1\n127.0.0.1:2\nbalance round-robin")
         assert(change "weight api 127.0.0.1:2 9")
