@@ -1,6 +1,7 @@
 /* Questions about one direction of a connection, and its end. */
 #include "net/flow.h"
 
+#include <errno.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -21,6 +22,12 @@ int conn_hears(const struct net *net, uint32_t index)
 {
     const struct conn *conn = &net->conns[index];
     return conn->state == CONN_OPEN && conn->receive != RECEIVE_ENDED;
+}
+
+int conn_is_quiet(const struct net *net, uint32_t index)
+{
+    char byte;
+    return recv(net->conns[index].fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
 void conn_half_close(struct conn *conn)

@@ -238,12 +238,24 @@ static void idle_remove(struct proxy *proxy, struct link *link)
     proxy->facts.idle--;
 }
 
+/* The one that was used last. Bytes behind the end of a response would be taken for the beginning of the next one, and a server that has ended
+ * its side reads no request: such connections end here, also when nobody has told us of it yet. */
+static struct link *quiet_link(struct proxy *proxy, const struct server *server)
+{
+    while (server->idle_first != LINK_NONE) {
+        struct link *link = &proxy->links[server->idle_first];
+        if (conn_is_quiet(proxy->net, link->conn))
+            return link;
+        link_close(proxy, link);
+    }
+    return NULL;
+}
+
 struct link *link_take(struct proxy *proxy, struct upstream *upstream, uint32_t seat)
 {
-    uint32_t first = upstream->seats[seat].server->idle_first;
-    if (first == LINK_NONE)
+    struct link *link = quiet_link(proxy, upstream->seats[seat].server);
+    if (!link)
         return NULL;
-    struct link *link = &proxy->links[first];
     idle_remove(proxy, link);
     lend(proxy, link, upstream, seat);
     move(link, LINK_BUSY);

@@ -279,16 +279,17 @@ describe("connections", function()
         end)
     end
 
-    --- A proxy with a kept connection that has ended, which it has had no turn to notice.
-    local function with_stale_connection(reset)
+    --- A request whose connection ends between being chosen for it and being written to.
+    local function on_stale_connection(reset, request)
         o = closes_after_one(reset)
         d = driver.new()
         local api = d:open("api", o.address)
         d:run(d:begin(api, GET))
+        assert.equal(1, d:facts().idle)
+        local x = d:begin(api, request)
         assert(socket.connect(o.host, o.port)):close()
         assert.equal("closed", o:note_of(1))
-        assert.equal(1, d:facts().idle)
-        return api
+        return x
     end
 
     it("are kept and used again, the last used first", function()
@@ -383,20 +384,19 @@ describe("connections", function()
     end)
 
     it("that turn out stale are replaced once for a request that may be repeated", function()
-        local api = with_stale_connection(false)
-        local x = d:run(d:begin(api, GET))
+        local x = on_stale_connection(false, GET)
+        d:run(x)
         assert.same({ "end", "again", 1 }, { x.ended, x.content, tonumber(d:facts().retried) })
     end)
 
     it("that turn out stale fail a request that may not be repeated once it was sent", function()
-        local api = with_stale_connection(false)
-        local x = d:run(d:begin(api, "POST / HTTP/1.1\r\nHost: a\r\n\r\n"))
+        local x = on_stale_connection(false, "POST / HTTP/1.1\r\nHost: a\r\n\r\n")
+        d:run(x)
         assert.same({ "failed", 502, 0 }, { x.ended, x.status, tonumber(d:facts().retried) })
     end)
 
     it("that were reset are replaced for any request, content and all, since nothing of it was taken", function()
-        local api = with_stale_connection(true)
-        local x = d:begin(api, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        local x = on_stale_connection(true, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
         d:send(x, "first ")
         d:send(x, "second", true)
         assert.same({ "end", "again", 1 }, { d:run(x).ended, x.content, tonumber(d:facts().retried) })
