@@ -3,6 +3,7 @@ local app = require "moongate.app"
 local abi = require "moongate.abi"
 local answers = require "moongate.answers"
 local caller = require "moongate.caller"
+local crypto = require "moongate.crypto"
 local descriptor = require "moongate.descriptor"
 local fetch = require "moongate.fetch"
 local ghost = require "moongate.ghost"
@@ -43,6 +44,10 @@ local mg = {
 
     -- shared by all workers
     shared = require("moongate.shared").shared,
+
+    -- everyday
+    re = require "moongate.re", lru = require("moongate.lru").lru,
+    crypto = crypto, encode = crypto.encode, decode = crypto.decode,
 
     -- values
     array = json.array, null = json.null,

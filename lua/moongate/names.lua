@@ -31,13 +31,13 @@ local ARGUMENTS = "what the query says is in req.query, captures of the path are
 
 M.kinds = {
     mg = kind {
-        functions = [[after all any app array channel escape every extend_request fetch file html json log mutex now proxy race raise redirect
+        functions = [[after all any app array channel escape every extend_request fetch file html json log lru mutex now proxy race raise redirect
             respond semaphore shared sleep spawn split sse stream text time timeout upstream wait_group worker]],
-        values = "null",
+        values = "crypto decode encode null re",
         instead = {
             get = "routes are written on an app: local app = mg.app(), then app:get(…)", error = "mg.raise(status, message) ends a request",
             print = 'mg.log("info", …) writes to the log', render = "mg.html(body) answers with HTML", send = "return the answer",
-            encode = "mg.json(value) answers with JSON", say = "return the answer, or mg.stream(…)", exit = "return a status",
+            say = "return the answer, or mg.stream(…)", exit = "return a status",
         },
     },
     app = kind {

@@ -5,8 +5,10 @@
  * HTTP statuses where a function says so. Strings passed in are copied when they must live on. A `token` names a waiting
  * task: it comes back in the event that ends the wait. */
 #pragma once
+#include "abi/crypto.h"
 #include "abi/dict.h"
 #include "abi/process.h"
+#include "abi/regex.h"
 #include "base/slice.h"
 #include "gate/border.h"
 #include "gate/settings.h"

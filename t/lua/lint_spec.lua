@@ -126,8 +126,8 @@ describe("the names that are known", function()
         end
         local text = assert(io.open("lua/moongate/init.lua")):read("*a"):match("\nlocal mg = (%b{})")
         local literal = assert(loadstring("local t = setmetatable({}, { __index = function() return setmetatable({}, "
-            .. "{ __index = function() return 1 end }) end }) setfenv(1, { app = t.x, upstream = t.x, answers = t.x, descriptor = t.x, fetch = t.x, tasks = t.x, sync = t.x, "
-            .. "json = t.x, request = t.x, sharing = function() return 1 end, require = function() return t.x end }) return " .. text))()
+            .. "{ __index = function() return 1 end }) end }) setfenv(1, { app = t.x, upstream = t.x, answers = t.x, descriptor = t.x, fetch = t.x, tasks = t.x, "
+            .. "sync = t.x, crypto = t.x, json = t.x, request = t.x, sharing = function() return 1 end, require = function() return t.x end }) return " .. text))()
         for name in pairs(literal) do found[name] = true end
         assert.same(names.kinds.mg.list, sorted(found))
     end)

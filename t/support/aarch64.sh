@@ -18,7 +18,8 @@ if [ ! -d "$lib" ]; then
     mkdir -p "$work/apt/lists/partial" "$work/cache/archives/partial" "$work/debs" "$there"
     foreign_apt update
     (cd "$work/debs" && foreign_apt download libc6 libgcc-s1 libcrypt1 liburing2 liburing-dev zlib1g zlib1g-dev libbrotli1 libbrotli-dev \
-        libzstd1 libzstd-dev libc-ares2 libc-ares-dev libluajit2-5.1-2 libluajit2-5.1-dev luajit2 lua-cjson lua-cjson-dev lua-filesystem \
+        libzstd1 libzstd-dev libc-ares2 libc-ares-dev libpcre2-8-0 libpcre2-dev libssl3 libssl-dev libluajit2-5.1-2 libluajit2-5.1-dev luajit2 lua-cjson lua-cjson-dev \
+        lua-filesystem \
         lua-posix lua-socket lua-system lua-term lua-busted lua-say lua-luassert lua-mediator lua-cliargs lua-penlight)
     for package in "$work"/debs/*.deb; do dpkg -x "$package" "$there"; done
 fi

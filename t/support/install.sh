@@ -17,7 +17,9 @@ lua-cjson-dev         JSON for Lua
 zlib1g-dev            compressed bodies
 libbrotli-dev         files in the coding br
 libzstd-dev           files in the coding zstd
-libc-ares-dev         names of servers, without blocking'
+libc-ares-dev         names of servers, without blocking
+libpcre2-dev          patterns for scripts
+libssl-dev            digests and encryption for scripts'
 test_needs='
 luajit2|luajit        runs the specs
 lua-busted            the test framework

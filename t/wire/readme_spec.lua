@@ -19,6 +19,16 @@ describe("the example of the section", function()
         s:stop()
     end)
 
+    it("Everyday", function()
+        local s = server.start { script = example "Everyday" }
+        local c = s:connect()
+        assert.equal(400, c:post("/login/1").status)
+        local cookie = c:post("/login/ada"):get("set-cookie"):match("^[^;]+")
+        assert.equal("ada", s:get("/me", { cookie = cookie }).body)
+        assert.equal(401, s:get("/me", { cookie = cookie .. "x" }).status)
+        s:stop()
+    end)
+
     it("Shared by all workers", function()
         local s = server.start { script = example "Shared by all workers", workers = 2 }
         for visit = 1, 20 do assert.equal("visit " .. visit, s:get("/").body) end
