@@ -144,25 +144,16 @@ static int epoll_enter(struct net *net, int wait, int64_t timeout_ms)
     return errno == EINTR ? 0 : -errno;
 }
 
-static enum op op_of(const struct epoll_event *event)
-{
-    return (enum op)(event->data.u64 >> 56);
-}
-
-static uint32_t generation_of(const struct epoll_event *event)
-{
-    return (uint32_t)(event->data.u64 >> 32) & GENERATION_MASK;
-}
-
 static void tell(struct net *net, const struct epoll_event *event)
 {
-    uint32_t slot = (uint32_t)event->data.u64, generation = generation_of(event);
-    switch (op_of(event)) {
+    uint32_t slot = (uint32_t)event->data.u64, generation = (uint32_t)(event->data.u64 >> 32) & GENERATION_MASK;
+    switch ((enum op)(event->data.u64 >> 56)) {
     case OP_ACCEPT:
         accept_some(net, slot, generation);
+        epoll_conns_ready(net);
         break;
     case OP_WATCH:
-        epoll_of(net)->watches_ready = true;
+        watch_ready(net, slot, generation, (int32_t)event->events, true);
         break;
     case OP_FILE:
         epoll_files_done(net);
@@ -173,24 +164,14 @@ static void tell(struct net *net, const struct epoll_event *event)
     }
 }
 
-/* After what connections have to tell: who is told to stop has heard before what was asked of him. */
-static void tell_watches(struct net *net)
-{
-    struct epoll *epoll = epoll_of(net);
-    epoll->watches_ready = false;
-    for (int i = 0; i < epoll->count; i++)
-        if (op_of(&epoll->events[i]) == OP_WATCH)
-            watch_ready(net, (uint32_t)epoll->events[i].data.u64, generation_of(&epoll->events[i]), (int32_t)epoll->events[i].events, true);
-}
-
+/* What was left over, then what happened, in its order: a request that was sent before we were told to stop is heard before that, and a file
+ * that was changed before it was asked for is known to be so. */
 static void epoll_reap(struct net *net)
 {
     struct epoll *epoll = epoll_of(net);
+    epoll_conns_ready(net);
     for (int i = 0; i < epoll->count; i++)
         tell(net, &epoll->events[i]);
-    epoll_conns_ready(net);
-    if (epoll->watches_ready)
-        tell_watches(net);
 }
 
 static uint64_t epoll_overflows(const struct net *net)

@@ -12,7 +12,6 @@ struct epoll {
     struct net net;
     int fd, count; /* events of this turn */
     uint32_t ready_first, ready_last; /* connections that have something to receive, or are waited for by their close */
-    bool watches_ready;
     struct threads *threads; /* NULL until there is work for them */
     struct epoll_event events[EVENTS_MAX];
 };

@@ -51,25 +51,6 @@ static void connect_ended(struct net *net, struct conn *conn)
     conn_connected(net, conn_index(net, conn), conn->generation, -error);
 }
 
-void epoll_conn_event(struct net *net, uint32_t index, uint32_t generation, uint32_t mask)
-{
-    struct conn *conn = &net->conns[index];
-    if (conn->generation != generation || conn->fd < 0) /* closed earlier in this turn */
-        return;
-    if (conn->connecting) {
-        if (mask & (EPOLLOUT | EPOLLERR | EPOLLHUP))
-            connect_ended(net, conn);
-    } else if (conn->sending && mask & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {
-        conn_sent(net, index, generation, 0);
-    }
-    if (mask & TO_END)
-        conn->to_end = true;
-    if (mask & (EPOLLIN | TO_END))
-        conn->readable = true;
-    if (conn->readable && conn->receive == RECEIVE_ARMED)
-        put_ready(net, conn);
-}
-
 /* ---- receiving ---- */
 
 void epoll_receive(struct net *net, struct conn *conn)
@@ -157,6 +138,27 @@ static void read_some(struct net *net, struct conn *conn)
         }
     }
     put_ready(net, conn);
+}
+
+void epoll_conn_event(struct net *net, uint32_t index, uint32_t generation, uint32_t mask)
+{
+    struct conn *conn = &net->conns[index];
+    if (conn->generation != generation || conn->fd < 0) /* closed earlier in this turn */
+        return;
+    if (conn->connecting) {
+        if (mask & (EPOLLOUT | EPOLLERR | EPOLLHUP))
+            connect_ended(net, conn);
+    } else if (conn->sending && mask & (EPOLLOUT | EPOLLERR | EPOLLHUP)) {
+        conn_sent(net, index, generation, 0);
+    }
+    if (mask & TO_END)
+        conn->to_end = true;
+    if (mask & (EPOLLIN | TO_END))
+        conn->readable = true;
+    if (conn->readable && conn->receive == RECEIVE_ARMED && !conn->listed) {
+        read_some(net, conn);
+        conn_try_join(net, conn);
+    }
 }
 
 void epoll_conns_ready(struct net *net)

@@ -103,6 +103,37 @@ describe("an engine on epoll", function()
         assert.equal("still heard", e:expect_bytes(conn, 11))
     end)
 
+    it("tells what happened in its order, of connections and watched descriptors", function()
+        local from, to = unistd.pipe()
+        engine.keep(from)
+        engine.keep(to)
+        local conn, peer = e:pair()
+        local address = e:listen(2)
+        assert.equal(0, lib.net_watch(e.net, from, 9))
+        e:turn()
+        for _ = 1, 5 do
+            e.events = {}
+            unistd.write(to, "x")
+            socket.send(peer, "after")
+            e:turn(1)
+            assert.same({ "ready", "bytes" }, { e.events[1].kind, e.events[2].kind })
+            unistd.read(from, 10)
+            e.events = {}
+            socket.send(peer, "before")
+            unistd.write(to, "x")
+            e:turn(1)
+            assert.same({ "bytes", "ready" }, { e.events[1].kind, e.events[2].kind })
+            unistd.read(from, 10)
+            e.events = {}
+            socket.send(engine.connect(address), "fresh")
+            unistd.write(to, "x")
+            e:turn(1)
+            assert.same({ "accepted", "bytes", "ready" }, { e.events[1].kind, e.events[2].kind, e.events[3].kind })
+            unistd.read(from, 10)
+        end
+        assert.is_number(conn)
+    end)
+
     it("reads what comes behind urgent bytes", function()
         local conn, peer = e:pair()
         socket.send(peer, "before")
