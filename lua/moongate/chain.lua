@@ -112,17 +112,33 @@ local function fold(groups)
     return folded, next_number
 end
 
+local function own_limit(route) return route.options and route.options.body end
+
 --- The longest body that a group takes, -1: the default. Routes of one group with different limits are told apart when they are chosen.
-local function limit_of(group, default)
+---@param longest? number of all groups, where predicates may send a request on to one with another limit: nothing can be said before
+local function limit_of(group, default, longest)
     local most, same = 0, true
-    local first = group[1].options and group[1].options.body
     for _, route in ipairs(group) do
-        local own = route.options and route.options.body
-        same = same and own == first
-        most = math.max(most, own or default)
+        same = same and own_limit(route) == own_limit(group[1])
+        most = math.max(most, own_limit(route) or default)
     end
-    group.own_limits, group.default_limit = not same, default
-    return same and (first or -1) or most
+    group.own_limits, group.default_limit = longest ~= nil or not same, default
+    if longest and group.open then return longest end
+    return same and (own_limit(group[1]) or -1) or most
+end
+
+--- The longest body of all, where a request may be sent on from a route to one with another limit; nil where it cannot.
+local function longest_of(groups, default)
+    local longest, differ, open = default, false, false
+    for _, group in ipairs(groups) do
+        open = open or group.open
+        for _, route in ipairs(group) do
+            local own = own_limit(route)
+            differ = differ or own ~= nil and own ~= default
+            longest = math.max(longest, own or default)
+        end
+    end
+    return open and differ and longest or nil
 end
 
 --- Fills a builder of the router. Raises on what validation should have found.
@@ -487,8 +503,10 @@ function M.build(generation, pause)
     local app = generation.app
     local groups, last = fold(group_routes(app.routes, pause))
     local names, limits, titles, places, by_number, by_first = {}, {}, {}, {}, {}, {}
+    local body = generation.config.settings.body_bytes
+    local longest = longest_of(groups, body)
     for _, group in ipairs(groups) do
-        limits[group.number] = limit_of(group, generation.config.settings.body_bytes)
+        limits[group.number] = limit_of(group, body, longest)
         by_first[group.number] = group
         for at, route in ipairs(group) do
             local number = group.numbers[at]
@@ -496,6 +514,7 @@ function M.build(generation, pause)
             by_number[number] = route
         end
     end
+    generation.limits = limits
     generation.names, generation.titles, generation.places, generation.by_number = names, titles, places, by_number
     generation.filters_of = M.filters_of
     local ok, message = open_upstreams(app)

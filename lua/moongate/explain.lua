@@ -214,10 +214,17 @@ end
 
 --- ---- the whole ----
 
+--- Is the content longer than anything takes that the request may come to? It is refused before anything runs.
+local function is_too_long(generation, req)
+    local most = generation.limits[req._p.match.route] or -1
+    return (req.content_length or 0) > (most < 0 and C.mg_settings(abi.worker).body_bytes or most)
+end
+
 local function explain_routed(generation, slot, answer)
     local app, req, predicates = generation.app, request.objects[slot], {}
     local p = req._p
     answer.request = { method = req.method, host = req.host, path = req.path, target = req.target }
+    local too_long = is_too_long(generation, req)
     local winner, problem = choose(generation, slot, req, predicates)
     local context = { host = req.host, method = req.method, said = {} }
     for _, predicate in ipairs(predicates) do
@@ -231,7 +238,7 @@ local function explain_routed(generation, slot, answer)
             name = winner.options and winner.options.name }
         answer.captures, answer.handler, answer.limits = captures_of(generation, req), handler_of(winner), limits_of(winner)
         if descriptor.is(winner.handler) and winner.handler.kind == "proxy" then answer.upstream = upstream_of(app, winner.handler.upstream, req) end
-        if (req.content_length or 0) > answer.limits.body then answer.status, answer.why = 413, "the content is longer than this resource takes" end
+        too_long = too_long or (req.content_length or 0) > answer.limits.body
     elseif p.match.route == METHOD_WRONG then
         answer.allow = fits.allowed(p)
         answer.status = req.method == "OPTIONS" and 204 or 405
@@ -240,8 +247,12 @@ local function explain_routed(generation, slot, answer)
         answer.status, answer.why = 404, "no route fits"
         answer.near = near_routes(app, req.path)
     end
+    if too_long then
+        answer.status, answer.why = 413, "the content is longer than this resource takes"
+        answer.allow, answer.near = nil, nil
+    end
     if answer.status and answer.status >= 400 then answer.error_handler = error_handler(app, answer.status) end
-    answer.filters = filters_of(app, winner, req)
+    answer.filters = (problem or too_long) and {} or filters_of(app, winner, req)
     answer.losers, answer.others = losers_of(app, winner, context, p)
     request.reset(req)
 end

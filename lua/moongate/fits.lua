@@ -42,10 +42,14 @@ function M.path(route, p)
     return match.route == 0
 end
 
+-- What stands for "any" in an Allow field (add_allow() of src/gate/reply.c).
+local ANY, COMMON = 2 ^ 32 - 1, "GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
+
 --- The methods of a request's path, as the Allow field has them.
 ---@param p table struct mg_request, matched
 ---@return string
 function M.allowed(p)
+    if p.match.allow == ANY then return COMMON end
     local names = {}
     for number = 0, 31 do
         if bit.band(p.match.allow, bit.lshift(1, number)) ~= 0 and request.METHODS[number] then names[#names + 1] = request.METHODS[number] end

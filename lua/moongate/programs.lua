@@ -11,6 +11,7 @@ local M = {}
 ---@field when_alone? fun(generation: moongate.Living) called when the last of its tasks has ended
 ---@field tasks table<moongate.Task, true> its tasks that have not ended
 ---@field names table<integer, string[]> names of captures, by route number
+---@field limits table<integer, number> longest content, by number of a group; below 0: the default
 ---@field titles table<integer, string>
 ---@field places table<integer, string> where routes were written
 ---@field by_number table<integer, table> routes

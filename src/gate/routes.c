@@ -57,6 +57,13 @@ int routes_time(struct routes *routes, uint32_t route, struct route_time time)
     return 0;
 }
 
+const char routes_closed_text[] = "this resource is closed: it has ended workers again and again";
+
+bool routes_is_closed(const struct routes *routes, int32_t route)
+{
+    return routes->closed && (uint32_t)route < routes->count && routes->closed[route];
+}
+
 int routes_close(struct routes *routes, uint32_t route)
 {
     if (route >= routes->count)

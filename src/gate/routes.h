@@ -1,6 +1,9 @@
 /* The routes of a generation, as requests need them after they were matched: the program, the limits of content, the names. Counted:
  * each request keeps those that it was matched with until its slot is free, so that a new generation can serve beside it. */
 #pragma once
+
+#include <stdbool.h>
+
 #include "base/slice.h"
 #include "route/route.h"
 
@@ -29,6 +32,9 @@ struct routes *routes_new(const struct route_builder *builder, const double *bod
 void routes_free(struct routes *routes);
 /* What a route is called in the master's log. The first name stays. */
 void routes_name(struct routes *routes, uint32_t route, struct slice text);
+/* Is the route that a request was matched by closed? What is said then. */
+bool routes_is_closed(const struct routes *routes, int32_t route);
+extern const char routes_closed_text[];
 /* 0 or -ENOMEM. */
 int routes_time(struct routes *routes, uint32_t route, struct route_time time);
 int routes_close(struct routes *routes, uint32_t route);

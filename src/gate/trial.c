@@ -43,6 +43,10 @@ int32_t trial_begin(struct mg_worker *w, const char *head, uint32_t bytes)
     r->parked = true;
     http_body_begin_request(&r->body, &r->pub.head);
     int error = request_place(r, &reason);
+    if (!error && routes_is_closed(r->routes, r->pub.match.route)) {
+        error = -503;
+        reason = routes_closed_text;
+    }
     return error ? refuse(w, r, error, reason) : (int32_t)r->pub.slot;
 }
 

@@ -353,10 +353,9 @@ static void check_drained(struct mg_worker *w)
 static bool deliver(struct mg_worker *w, uint32_t slot)
 {
     struct request *r = &w->requests[slot];
-    int32_t route = r->pub.match.route;
-    r->entry = route;
-    if (r->routes->closed && (uint32_t)route < r->routes->count && r->routes->closed[route]) {
-        worker_fail(w, r, 503, "this resource is closed: it has ended workers again and again");
+    r->entry = r->pub.match.route;
+    if (routes_is_closed(r->routes, r->entry)) {
+        worker_fail(w, r, 503, routes_closed_text);
         return false;
     }
     heart_beat(w, r);
