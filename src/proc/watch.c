@@ -154,9 +154,17 @@ static bool follow(struct walk *walk, const char *path)
     return true;
 }
 
+static double seconds(struct timespec time)
+{
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* When this name last came to stand for something else. A folder in which other names come and go is the same folder: that changes both of
+ * its times at once, and being moved here only the one. */
 static double changed_at(const struct stat *found)
 {
-    return (double)found->st_ctim.tv_sec + (double)found->st_ctim.tv_nsec / 1e9;
+    double changed = seconds(found->st_ctim);
+    return S_ISDIR(found->st_mode) && changed <= seconds(found->st_mtim) ? 0 : changed;
 }
 
 /* Watches one component and steps over it. 1: there is more to go; 0: the walk is over; -errno: it cannot be watched. */
