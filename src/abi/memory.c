@@ -7,7 +7,8 @@
 #include "abi/script.h"
 #include "gate/gate.h"
 
-enum { STEPMUL = 200, STEPMUL_HURRIED = 8000, PARTS = 16 /* of the limit */, PIECE_BYTES = 65536 };
+enum { PARTS = 16 /* of the limit */, PIECE_BYTES = 65536 };
+enum { STEPMUL = 200, STEPMUL_HURRIED = 8000, STEPMUL_MOST = 100000000 /* LuaJIT multiplies it by 10, in 32 bits */ };
 
 static struct {
     lua_State *main;
@@ -16,6 +17,7 @@ static struct {
     void *below_data;
     size_t used, hurry, full, most; /* the marks: SIZE_MAX when there is no limit */
     size_t hurried_at;              /* `used` when the collector was last told to begin; 0: it is at its own pace */
+    int pace;                       /* the collector's step multiplier */
     size_t asked;                   /* by the allocation that was refused last; 0: none was */
     double beat;                    /* the stretch of code that runs, see heart.h, */
     size_t before;                  /* and `used` when it came first beyond the first mark */
@@ -23,19 +25,31 @@ static struct {
 
 static void stop(lua_State *L, lua_Debug *event);
 
-/* LuaJIT's collector begins when twice as much is used as it left the last time: that may be beyond the limit. Only sets fields. */
-static void hurry(void)
+/* LuaJIT's collector begins when twice as much is used as it left the last time: that may be beyond the limit. It is told to begin when
+ * there is a part more than at the last time, and goes on in steps, one for an allocation: where pieces are great, steps must be, else compiled
+ * code that makes nothing but garbage is at the limit before the cycle ends. Only sets fields. */
+static void hurry(size_t more)
 {
-    if (memory.used >= memory.hurried_at && memory.used - memory.hurried_at < memory.most / PARTS)
+    size_t wanted = more / 5 * 4; /* 8 bytes looked at for each that is made: two cycles between the first mark and the last */
+    int pace = wanted < STEPMUL_HURRIED ? STEPMUL_HURRIED : wanted < STEPMUL_MOST ? (int)wanted : STEPMUL_MOST;
+    bool began = memory.hurried_at > 0;
+    if (began && memory.used < memory.hurried_at)
+        memory.hurried_at = memory.used;
+    bool is_due = !began || memory.used - memory.hurried_at >= memory.most / PARTS;
+    if (!is_due && pace <= memory.pace)
+        return;
+    memory.pace = pace;
+    lua_gc(memory.main, LUA_GCSETSTEPMUL, pace);
+    if (!is_due)
         return;
     memory.hurried_at = memory.used;
-    lua_gc(memory.main, LUA_GCSETSTEPMUL, STEPMUL_HURRIED);
     lua_gc(memory.main, LUA_GCRESTART, 0);
 }
 
 static void calm_down(void)
 {
     memory.hurried_at = 0;
+    memory.pace = STEPMUL;
     lua_gc(memory.main, LUA_GCSETSTEPMUL, STEPMUL);
 }
 
@@ -66,7 +80,7 @@ static bool may_grow(size_t old, size_t bytes)
 {
     size_t more = bytes - old;
     struct mg_border *border = &memory.worker->border;
-    hurry();
+    hurry(more);
     if (!border->bounded)
         return true;
     follow_beat();
