@@ -173,8 +173,8 @@ local function ejection_lines(said, add)
 end
 
 local PLAIN = {
-    { "max_connections", "connections" }, { "queue", "queue" }, { "queue_time", "queue_ms" }, { "max_requests", "requests" }, { "slow_start", "slow_start_ms" }, { "panic", "panic" },
-    { "resolver", "resolver" }, { "ttl_min", "ttl_min_ms" }, { "ttl_max", "ttl_max_ms" },
+    { "max_connections", "connections" }, { "queue", "queue" }, { "queue_time", "queue_ms" }, { "max_requests", "requests" },
+    { "slow_start", "slow_start_ms" }, { "panic", "panic" }, { "resolver", "resolver" }, { "ttl_min", "ttl_min_ms" }, { "ttl_max", "ttl_max_ms" },
 }
 
 --- The lines of checked options.
