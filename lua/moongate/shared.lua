@@ -68,10 +68,28 @@ local function check_number(what, name, given)
     if type(given) ~= "number" or given ~= given then caller.raise(("%s: %s: expected a number, got %s"):format(what, name, type(given))) end
 end
 
+--- Texts that were read before: what a reader made of each. Their number is bounded, because a client may have a say in them.
+local TEXTS_MOST = 256
+local function remembering(read)
+    local known, count = {}, 0
+    return function(text)
+        local made = known[text]
+        if made then return made end
+        local message
+        made, message = read(text)
+        if not made then return nil, message end
+        if count == TEXTS_MOST then known, count = {}, 0 end
+        known[text], count = made, count + 1
+        return made
+    end
+end
+
+local ms_of = remembering(units.duration)
+
 --- Seconds or "5m", in ms; 0: for ever.
 local function ttl_of(what, ttl)
     if ttl == nil then return 0 end
-    local ms, message = units.duration(ttl)
+    local ms, message = ms_of(ttl)
     if not ms then caller.raise(("%s: ttl: %s"):format(what, message)) end
     return ms
 end
@@ -335,18 +353,16 @@ local function rate_of(rate)
     return tonumber(count) / SPANS[span]
 end
 
---- Rates that were read before, by their text.
-local known_rates = {}
+local known_rate = remembering(rate_of)
 
 local function check_rate(rate)
-    local known = known_rates[rate] or rate_of(rate)
+    local known = known_rate(rate)
     if not known then caller.raise('limit: rate: expected a number in a second, or text such as "100/m"') end
-    if type(rate) == "string" then known_rates[rate] = known end
     return known
 end
 
 local function window_limit(self, key, options, cost)
-    local ms, message = units.duration(options.window)
+    local ms, message = ms_of(options.window or 0)
     if not ms or ms <= 0 then caller.raise("limit: window: " .. (message or "expected a duration above 0")) end
     check_number("limit", "count", options.count)
     return C.mg_dict_window(handle_of(self), key, #key, ms, options.count, cost, verdict)

@@ -118,6 +118,30 @@ describe("mg.shared", function()
         assert.equal(0, (server.run({ "stop", "--name", s.name }, 10)))
     end)
 
+    it("makes no garbage in compiled code", function()
+        start()
+        local bytes = run [[
+            local WINDOW, BUCKET = { count = 9, window = "1m" }, { rate = "9/m", burst = 9 }
+            local function work(n)
+                for _ = 1, n do
+                    store:incr("n", 1, 0)
+                    store:set("k", "text", "10m")
+                    store:get "k"
+                    store:limit("w", WINDOW)
+                    store:limit("b", BUCKET)
+                end
+            end
+            work(2000)
+            collectgarbage() collectgarbage "stop"
+            local before = collectgarbage "count"
+            work(20000)
+            local bytes = (collectgarbage "count" - before) * 1024 / 20000
+            collectgarbage "restart"
+            return bytes]]
+        assert.is_true(bytes < 8, bytes .. " bytes for each round")
+        s:stop()
+    end)
+
     it("takes the size that the config says, and shows how full it is", function()
         start()
         run 'for i = 1, 3000 do mg.shared("sized"):set("key" .. i, i) end'
