@@ -21,6 +21,7 @@ local HABITS = {
     { "^%s*}?%s*else%s*{", "a block is opened by then or do, and closed by end" },
     { "^%s*//", "a comment begins with --" }, { "^%s*/%*", "a comment begins with --" }, { "^%s*#", "a comment begins with --" },
     { "^%s*def%s", "a function is written local function name(…) … end" }, { "^%s*fn%s", "a function is written local function name(…) … end" },
+    { "^%s*import%s", 'write local name = require "name"' }, { "^%s*from%s+%S+%s+import%s", 'write local name = require "name"' },
     { "^%s*try%s*", "write local ok, result = pcall(fn)" },
     { "%f[%w_]elif%f[^%w_]", "write elseif" }, { "%f[%w_]elsif%f[^%w_]", "write elseif" },
     { "^%s*[%a_][%w_]*:%s", "a setting is written name = value" },

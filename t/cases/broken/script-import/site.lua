@@ -1,0 +1,5 @@
+import moongate
+
+local app = moongate.app()
+app:get("/", function(req) return "x" end)
+return app
