@@ -572,6 +572,8 @@ int reply_end(struct mg_worker *w, struct request *r, bool abort)
     if (!whole) {
         r->close = true; /* cut short: with chunked or a length the client can tell */
         w->clients[r->pub.conn].phase = CLIENT_LAST;
+        if (r->framing == FRAMING_CLOSE && r->pub.status != 101)
+            conn_reset_at_close(w->net, r->pub.conn); /* and so it can with neither */
     }
     finish(w, r);
     return 0;

@@ -30,6 +30,12 @@ int conn_is_quiet(const struct net *net, uint32_t index)
     return recv(net->conns[index].fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
+void conn_reset_at_close(struct net *net, uint32_t index)
+{
+    const struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+    setsockopt(net->conns[index].fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 void conn_half_close(struct conn *conn)
 {
     if (conn->state == CONN_OPEN && conn->ends && conn->out.bytes == 0)
