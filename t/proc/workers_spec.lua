@@ -18,7 +18,7 @@ describe("a worker", function()
     before_each(instance.begin)
     after_each(instance.sweep)
 
-    it("holds its sockets, its control, the logs and nothing else of its master", function()
+    it("holds its sockets, its control, the logs, the memory of all workers and nothing else of its master", function()
         local folder = server.folder()
         local s = instance.start(("workers 3\nlisten 127.0.0.1:0\nlisten unix:%s/u.sock\naccess_log %s/access\nerror_log %s/error")
             :format(folder, folder, folder))
@@ -33,7 +33,8 @@ describe("a worker", function()
                 end
             end
             -- two listeners and the control socket
-            assert.same({ socket = 3, access = 1, error = 1, ["memfd:moongate-sources (deleted)"] = 1 }, seen)
+            assert.same({ socket = 3, access = 1, error = 1, ["memfd:moongate-sources (deleted)"] = 1, ["memfd:moongate-shared (deleted)"] = 1 },
+                seen)
         end
         s:stop()
     end)
