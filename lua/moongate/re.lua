@@ -95,6 +95,15 @@ local function captures_of(regex, subject)
     return captures
 end
 
+--- The compiled pattern, and how many groups took part: 0 when it is not there, negative when that could not be found out.
+local function search(what, subject, pattern, options, from)
+    check_subject(what, subject)
+    local regex = regex_of(what, pattern, options)
+    from = from or 1
+    if from < 1 or from > #subject + 1 then return regex, 0 end
+    return regex, C.mg_regex_match(regex.handle, subject, #subject, from - 1, 0)
+end
+
 --- Looks for a pattern: its captures, [0] is all of it, then by number and by name, false for groups that take no part; nil: not there.
 ---@param subject string
 ---@param pattern string
@@ -104,11 +113,7 @@ end
 ---@return string? message
 ---@return string? code
 function M.match(subject, pattern, options, from)
-    check_subject("mg.re.match", subject)
-    local regex = regex_of("mg.re.match", pattern, options)
-    from = from or 1
-    if from < 1 or from > #subject + 1 then return nil end
-    local count = C.mg_regex_match(regex.handle, subject, #subject, from - 1, 0)
+    local regex, count = search("mg.re.match", subject, pattern, options, from)
     if count > 0 then return captures_of(regex, subject) end
     if count < 0 then return failed(count) end
     return nil
@@ -123,11 +128,7 @@ end
 ---@return integer|string|nil last
 ---@return string? code
 function M.find(subject, pattern, options, from)
-    check_subject("mg.re.find", subject)
-    local regex = regex_of("mg.re.find", pattern, options)
-    from = from or 1
-    if from < 1 or from > #subject + 1 then return nil end
-    local count = C.mg_regex_match(regex.handle, subject, #subject, from - 1, 0)
+    local regex, count = search("mg.re.find", subject, pattern, options, from)
     if count > 0 then return C.mg_regex_from(regex.handle, 0) + 1, C.mg_regex_to(regex.handle, 0) end
     if count < 0 then return failed(count) end
     return nil

@@ -1,23 +1,9 @@
 /* Limits of rate as values: token buckets and sliding windows. A clock that another worker reads a little earlier counts as standing still. */
 #include <errno.h>
 #include <math.h>
-#include <string.h>
 
 #include "dict/inner.h"
-
-static double number_of(uint64_t word)
-{
-    double number;
-    memcpy(&number, &word, sizeof number);
-    return number;
-}
-
-static uint64_t word_of(double number)
-{
-    uint64_t word;
-    memcpy(&word, &number, sizeof word);
-    return word;
-}
+#include "dict/word.inl.h"
 
 /* The entry of a limit, made when there is none; that is committed with what keep() does. 0 or -errno, and nothing is begun. */
 static int limit_entry(struct access *access, enum dict_kind kind, uint64_t word, uint64_t other, struct entry **ret_entry)

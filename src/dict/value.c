@@ -2,23 +2,9 @@
  * place of the one before. */
 #include <errno.h>
 #include <math.h>
-#include <string.h>
 
 #include "dict/inner.h"
-
-static double number_of(uint64_t word)
-{
-    double number;
-    memcpy(&number, &word, sizeof number);
-    return number;
-}
-
-static uint64_t word_of(double number)
-{
-    uint64_t word;
-    memcpy(&word, &number, sizeof word);
-    return word;
-}
+#include "dict/word.inl.h"
 
 static bool has_bytes(const struct entry *entry)
 {

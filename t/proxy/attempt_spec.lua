@@ -3,6 +3,7 @@ local socket = require "socket"
 local driver = require "t.proxy.driver"
 local origin = require "t.support.origin"
 local process = require "t.support.process"
+local wire = require "t.support.wire"
 
 local GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 local POST = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
@@ -25,10 +26,7 @@ local function says(text)
 end
 
 local function dead_address()
-    local s = assert(socket.bind("127.0.0.1", 0))
-    local _, port = s:getsockname()
-    s:close()
-    return "127.0.0.1:" .. port
+    return "127.0.0.1:" .. wire.free_port()
 end
 
 describe("another attempt", function()

@@ -2,6 +2,7 @@ local ffi = require "ffi"
 local socket = require "socket"
 local driver = require "t.proxy.driver"
 local origin = require "t.support.origin"
+local wire = require "t.support.wire"
 
 local GET = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 local OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -24,10 +25,7 @@ end
 
 --- A port where nothing listens.
 local function dead_address()
-    local s = assert(socket.bind("127.0.0.1", 0))
-    local _, port = s:getsockname()
-    s:close()
-    return "127.0.0.1:" .. port
+    return "127.0.0.1:" .. wire.free_port()
 end
 
 describe("an exchange", function()
@@ -479,7 +477,7 @@ describe("servers", function()
         local d = driver.new()
         local x = d:begin(d:open("local", "unix:" .. path), "GET / HTTP/1.0\r\n\r\n")
         d:turn()
-        local client = require "t.support.wire".adopt(assert(listener:accept()))
+        local client = wire.adopt(assert(listener:accept()))
         d:run(function() return #socket.select({ client.socket }, nil, 0) > 0 end)
         assert.equal("localhost", client:read_request():get("host"))
         client:send(OK)
